@@ -1,0 +1,1 @@
+//! The log port in the process, on one SQLite file.

@@ -1,0 +1,1 @@
+//! Dataset versions as Parquet files: import, count, freeze.

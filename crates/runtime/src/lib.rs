@@ -1,0 +1,1 @@
+//! How a service lives: context, supervisor, configuration, gRPC server, telemetry, leases.

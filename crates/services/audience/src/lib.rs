@@ -1,0 +1,1 @@
+//! Audience: datasets, segments, frozen chunks, consent and suppression.

@@ -1,0 +1,1 @@
+//! The operator pages, over gRPC alone.

@@ -1,0 +1,1 @@
+//! Dispatch: release rows, credit, policy gate, intake of single sends.

@@ -1,0 +1,1 @@
+//! The campaign registry: units, templates, notices, campaigns, approvals, audit.

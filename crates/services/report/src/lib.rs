@@ -1,0 +1,1 @@
+//! The ledger: projection, totals, look-up, progress, exports.

@@ -1,0 +1,1 @@
+//! The SMS gateway: claims, account buckets, correlator of receipts.

@@ -1,0 +1,1 @@
+//! Fakes of ports, a clock to turn, the storm, an OTLP receiver.

@@ -1,0 +1,3 @@
+//! What make bench and make soak run.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One behaviour a file over the whole cluster, each ending with a ledger.

@@ -1,0 +1,1 @@
+//! The rules of the tree that a program can check.
