@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod admin;
 pub mod campaign;
 pub mod channel;
 pub mod hash;
@@ -11,6 +12,9 @@ pub mod ids;
 pub mod limits;
 pub mod mask;
 pub mod msisdn;
+pub mod place;
 pub mod policy;
+pub mod segment;
 pub mod state;
+pub mod template;
 pub mod text;
