@@ -1,1 +1,26 @@
 //! The stores of every role on SQL.
+//!
+//! One file per role on SQLite; the same statements and migrations are written in the subset that PostgreSQL takes too. What
+//! all roles need stands in the modules below: the file itself ([`Db`]), leases, the fence, offsets, the outbox. A role's own
+//! tables are a module and a directory of `migrations/` each; nobody reads another role's tables.
+//!
+//! Must stay true: a call that changes something is one transaction, begun as a writer, fenced first where it is done in
+//! the name of a lease; a COMMIT that fails is [`StoreError::Uncertain`](loa_ports::store::StoreError::Uncertain), whatever
+//! fails before it changed nothing.
+
+mod error;
+mod faults;
+mod fence;
+mod lease;
+mod migrations;
+mod offsets;
+mod outbox;
+mod sqlite;
+
+pub use error::{damaged, store_error};
+pub use faults::Faults;
+pub use fence::check_fence;
+pub use lease::SqlLeases;
+pub use offsets::{offsets, put_offsets};
+pub use outbox::{SqlOutbox, put_outbox};
+pub use sqlite::{Db, Tx};
