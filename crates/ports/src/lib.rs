@@ -9,6 +9,7 @@
 //! follows the claims.
 #![warn(missing_docs)]
 
+pub mod audience;
 pub mod bucket;
 pub mod carrier;
 pub mod clock;

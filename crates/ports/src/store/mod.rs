@@ -3,6 +3,8 @@
 //! Must stay true: a call that fails with [`StoreError::Uncertain`] may have taken effect; the caller drops its memory of
 //! what it touched, reads it again and goes on from there.
 
+pub mod audience;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
