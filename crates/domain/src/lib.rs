@@ -8,6 +8,7 @@ pub mod admin;
 pub mod campaign;
 pub mod channel;
 pub mod hash;
+pub mod hours;
 pub mod ids;
 pub mod limits;
 pub mod mask;
