@@ -113,13 +113,22 @@ mod tests {
     #[test]
     fn enums_agree_with_the_domain() {
         for &value in Channel::ALL {
-            assert_eq!(event::Channel::try_from(i32::from(value.code())).unwrap().as_str_name(), format!("CHANNEL_{}", value.name().to_uppercase()));
+            assert_eq!(
+                event::Channel::try_from(i32::from(value.code())).unwrap().as_str_name(),
+                format!("CHANNEL_{}", value.name().to_uppercase())
+            );
         }
         for &value in Lane::ALL {
-            assert_eq!(event::Lane::try_from(i32::from(value.code())).unwrap().as_str_name(), format!("LANE_{}", value.name().to_uppercase()));
+            assert_eq!(
+                event::Lane::try_from(i32::from(value.code())).unwrap().as_str_name(),
+                format!("LANE_{}", value.name().to_uppercase())
+            );
         }
         for &value in Class::ALL {
-            assert_eq!(event::Class::try_from(i32::from(value.code())).unwrap().as_str_name(), format!("CLASS_{}", value.name().to_uppercase()));
+            assert_eq!(
+                event::Class::try_from(i32::from(value.code())).unwrap().as_str_name(),
+                format!("CLASS_{}", value.name().to_uppercase())
+            );
         }
     }
 

@@ -5,7 +5,13 @@
 #![warn(missing_docs)]
 
 /// Generated code: one module per Protobuf package.
-#[allow(missing_docs, clippy::all, unreachable_pub, rust_2018_idioms, reason = "generated; the documentation is in proto/")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    unreachable_pub,
+    rust_2018_idioms,
+    reason = "generated; the documentation is in proto/"
+)]
 pub mod pb {
     /// Records of the topics.
     pub mod event {

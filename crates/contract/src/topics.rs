@@ -127,7 +127,8 @@ pub fn releases(channel: Channel, lane: Lane) -> &'static TopicSpec {
 
 /// The table of proto/README.md.
 pub fn markdown() -> String {
-    let mut table = String::from("| Topic | Record | Partitions | Key | Keep | From → to |\n|---|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| Topic | Record | Partitions | Key | Keep | From → to |\n|---|---|---|---|---|---|\n");
     for spec in ALL {
         let keep = match spec.keep {
             Keep::Compacted => "compacted".to_owned(),

@@ -1,0 +1,251 @@
+//! control.v1 as this process has read it: campaigns, notices, accounts; and how a state is published.
+//!
+//! Must stay true: the highest version of an object counts, whatever the order of the records; nothing that sends starts
+//! before the topic was read to its end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use loa_contract::convert;
+use loa_contract::pb::event::v1 as event;
+use loa_contract::topics::{ControlTopic, Topic as _};
+use loa_domain::campaign::CampaignState;
+use loa_domain::ids::CampaignId;
+use loa_ports::log::{Log, LogError, Position, Reader, Record};
+use tokio::sync::watch;
+
+use crate::ctx::Ctx;
+use crate::fresh::{ASK_EVERY, Freshness, Question};
+use crate::record;
+
+const READ_MAX: usize = 512;
+const AWAY_WAIT: Duration = Duration::from_millis(200);
+
+/// What this process knows of control.v1; cheap to clone.
+#[derive(Clone)]
+pub struct ControlView {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ctx: Ctx,
+    known: RwLock<Known>,
+    freshness: Freshness,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Known {
+    campaigns: HashMap<CampaignId, (u64, Arc<event::CampaignControl>)>,
+    accounts: HashMap<String, AccountSeen>,
+    installation: Option<(u64, event::InstallationControl)>,
+}
+
+struct AccountSeen {
+    version: u64,
+    control: Arc<event::AccountControl>,
+    read_at: Duration,
+}
+
+impl ControlView {
+    /// Reads the topic to its end and goes on reading in the background.
+    pub async fn start(ctx: &Ctx, log: Arc<dyn Log>) -> Result<Self, LogError> {
+        let inner = Inner {
+            ctx: ctx.clone(),
+            known: RwLock::default(),
+            freshness: Freshness::default(),
+            changed: watch::Sender::new(0),
+        };
+        let view = Self { inner: Arc::new(inner) };
+        let start = log.starts(ControlTopic::SPEC).await?.first().copied().unwrap_or(0);
+        let asked_at = ctx.monotonic();
+        let question = Question { asked_at, end: log.end(ControlTopic::SPEC, 0).await? };
+        let mut reader = log.reader(ControlTopic::SPEC, vec![Position { partition: 0, offset: start }]).await?;
+        while !question.settle(reader.position(0).unwrap_or(start), &view.inner.freshness) {
+            view.take(&reader.next(READ_MAX).await?);
+        }
+        let (background, task_ctx) = (view.clone(), ctx.clone());
+        ctx.spawn("control view", async move {
+            tokio::select! {
+                () = task_ctx.stopping() => {}
+                () = background.follow(log, reader) => {}
+            }
+        });
+        Ok(view)
+    }
+
+    async fn follow(&self, log: Arc<dyn Log>, mut reader: Box<dyn Reader>) {
+        let mut question: Option<Question> = None;
+        let mut tick = tokio::time::interval(ASK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                records = reader.next(READ_MAX) => match records {
+                    Ok(records) => self.take(&records),
+                    Err(error) => {
+                        tracing::warn!(%error, "control.v1 could not be read");
+                        tokio::time::sleep(AWAY_WAIT).await;
+                    }
+                },
+                _ = tick.tick() => {
+                    let asked_at = self.inner.ctx.monotonic();
+                    match log.end(ControlTopic::SPEC, 0).await {
+                        Ok(end) => question = Some(Question { asked_at, end }),
+                        Err(error) => tracing::debug!(%error, "the end of control.v1 could not be asked for"),
+                    }
+                }
+            }
+            if question.is_some_and(|open| open.settle(reader.position(0).unwrap_or(0), &self.inner.freshness)) {
+                question = None;
+            }
+        }
+    }
+
+    fn take(&self, records: &[Record]) {
+        let mut changes = 0;
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            match record::decode::<event::Control>(record) {
+                Ok(control) => changes += u64::from(known.take(control, self.inner.ctx.monotonic())),
+                Err(error) => tracing::error!(offset = record.offset, %error, "a record of control.v1 cannot be read"),
+            }
+        }
+        drop(known);
+        if changes > 0 {
+            self.inner.changed.send_modify(|count| *count += changes);
+        }
+    }
+
+    /// A campaign or notice.
+    pub fn campaign(&self, id: CampaignId) -> Option<Arc<event::CampaignControl>> {
+        self.read().campaigns.get(&id).map(|(_, control)| Arc::clone(control))
+    }
+
+    /// The version of a campaign or notice that was read.
+    pub fn campaign_version(&self, id: CampaignId) -> Option<u64> {
+        self.read().campaigns.get(&id).map(|(version, _)| *version)
+    }
+
+    /// Every campaign and notice.
+    pub fn campaigns(&self) -> Vec<Arc<event::CampaignControl>> {
+        self.read().campaigns.values().map(|(_, control)| Arc::clone(control)).collect()
+    }
+
+    /// A campaign's state: what is looked at before each message.
+    pub fn state(&self, id: CampaignId) -> Option<CampaignState> {
+        let code = self.read().campaigns.get(&id).map(|(_, control)| control.state)?;
+        CampaignState::from_code(i32::try_from(code).ok()?)
+    }
+
+    /// An account as announced last.
+    pub fn account(&self, id: &str) -> Option<Arc<event::AccountControl>> {
+        self.read().accounts.get(id).map(|seen| Arc::clone(&seen.control))
+    }
+
+    /// When that was read, monotonic.
+    pub fn account_read_at(&self, id: &str) -> Option<Duration> {
+        self.read().accounts.get(id).map(|seen| seen.read_at)
+    }
+
+    /// Every account.
+    pub fn accounts(&self) -> Vec<Arc<event::AccountControl>> {
+        self.read().accounts.values().map(|seen| Arc::clone(&seen.control)).collect()
+    }
+
+    /// The installation's facts.
+    pub fn installation(&self) -> Option<event::InstallationControl> {
+        self.read().installation.as_ref().map(|(_, installation)| installation.clone())
+    }
+
+    /// Changes whenever something became known.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    /// Whether what is known was complete at most 1.5 s ago.
+    pub fn is_fresh(&self) -> bool {
+        self.inner.freshness.is_fresh(self.inner.ctx.monotonic())
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
+        self.inner.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn take(&mut self, control: event::Control, now: Duration) -> bool {
+        let version = control.version;
+        match control.object {
+            Some(event::control::Object::Campaign(campaign)) => match convert::campaign_id(&campaign.campaign_id) {
+                Ok(id) => {
+                    let newer = self.campaigns.get(&id).is_none_or(|(known, _)| version > *known);
+                    if newer {
+                        self.campaigns.insert(id, (version, Arc::new(campaign)));
+                    }
+                    newer
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a campaign state without a campaign");
+                    false
+                }
+            },
+            Some(event::control::Object::Account(account)) => {
+                let newer = self.accounts.get(&account.account).is_none_or(|seen| version > seen.version);
+                if newer {
+                    let seen = AccountSeen { version, control: Arc::new(account.clone()), read_at: now };
+                    self.accounts.insert(account.account, seen);
+                }
+                newer
+            }
+            Some(event::control::Object::Installation(installation)) => {
+                let newer = self.installation.as_ref().is_none_or(|(known, _)| version > *known);
+                if newer {
+                    self.installation = Some((version, installation));
+                }
+                newer
+            }
+            None => false,
+        }
+    }
+}
+
+/// The compaction key of a control record.
+pub fn key(control: &event::Control) -> Bytes {
+    match &control.object {
+        Some(event::control::Object::Campaign(campaign)) => match convert::campaign_id(&campaign.campaign_id) {
+            Ok(id) => Bytes::from(format!("campaign/{id}")),
+            Err(_) => Bytes::new(),
+        },
+        Some(event::control::Object::Account(account)) => Bytes::from(format!("account/{}", account.account)),
+        Some(event::control::Object::Installation(_)) => Bytes::from_static(b"installation"),
+        None => Bytes::new(),
+    }
+}
+
+/// Publishes a state; when it returns, the log has it.
+pub async fn publish(log: &dyn Log, control: &event::Control) -> Result<(), LogError> {
+    log.append(vec![record::append::<ControlTopic>(0, key(control), control)]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(version: u64, state: CampaignState) -> event::Control {
+        let campaign =
+            event::CampaignControl { campaign_id: vec![7; 16], state: u32::from(state.code()), ..Default::default() };
+        event::Control { version, at_us: 0, object: Some(event::control::Object::Campaign(campaign)) }
+    }
+
+    #[test]
+    fn the_highest_version_counts_in_any_order() {
+        let mut known = Known::default();
+        assert!(known.take(campaign(3, CampaignState::Paused), Duration::ZERO));
+        assert!(!known.take(campaign(2, CampaignState::Running), Duration::ZERO), "an older state came late");
+        assert!(!known.take(campaign(3, CampaignState::Paused), Duration::ZERO), "a repeat changes nothing");
+        let id = CampaignId::from_bytes(&[7; 16]).unwrap();
+        assert_eq!(known.campaigns[&id].1.state, u32::from(CampaignState::Paused.code()));
+    }
+}

@@ -1,0 +1,368 @@
+//! The keeper of leases: beats, looks, takes what is free or whose owner fell silent, and says what was gained or lost.
+//!
+//! A node takes its fair share of what there is (all numbers ÷ living nodes, rounded up). Who sees another's beat
+//! unchanged for 4 s on its own monotonic clock takes over.
+//!
+//! Must stay true: holding a lease here is only permission to try; what decides is the fence in each transaction.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use loa_domain::limits::LEASE_SILENCE_MS;
+use loa_ports::lease::{Held, LeaseRow, Leases, NodeRow};
+use loa_ports::store::StoreError;
+use tokio::sync::Notify;
+
+use crate::ctx::Ctx;
+
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const SILENCE: Duration = Duration::from_millis(LEASE_SILENCE_MS);
+/// Own leases are given up when the store has not taken a beat for this long: others may take them at 4 s.
+const OWN_SILENCE: Duration = Duration::from_millis(LEASE_SILENCE_MS - 1_000);
+
+/// A kind of lease that this node would own.
+#[derive(Debug, Clone)]
+pub struct Want {
+    /// Its kind.
+    pub kind: String,
+    /// How many numbers there are, from 0.
+    pub count: u32,
+}
+
+/// A change of what is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Held from now on.
+    Gained(Held),
+    /// Not held any more; nothing may be done in its name.
+    Lost(Held),
+}
+
+#[derive(Default)]
+struct State {
+    held: BTreeMap<(String, u32), i64>,
+    changes: VecDeque<Change>,
+}
+
+impl State {
+    fn gain(&mut self, held: Held) {
+        self.held.insert((held.kind.clone(), held.number), held.epoch);
+        self.changes.push_back(Change::Gained(held));
+    }
+
+    fn lose(&mut self, kind: &str, number: u32) {
+        if let Some(epoch) = self.held.remove(&(kind.to_owned(), number)) {
+            self.changes.push_back(Change::Lost(Held { kind: kind.to_owned(), number, epoch }));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Keeps this node's leases of one store.
+pub struct LeaseKeeper {
+    shared: Arc<Shared>,
+    leases: Arc<dyn Leases>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl LeaseKeeper {
+    /// Beats once, looks once, and keeps on in the background until the context stops.
+    pub async fn start(
+        ctx: &Ctx,
+        leases: Arc<dyn Leases>,
+        endpoint: &str,
+        wants: Vec<Want>,
+    ) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared::default());
+        let mut looker = Looker {
+            node: ctx.node().to_owned(),
+            endpoint: endpoint.to_owned(),
+            wants,
+            leases: Arc::clone(&leases),
+            shared: Arc::clone(&shared),
+            beats: HashMap::new(),
+            first: true,
+        };
+        looker.leases.beat(&looker.node, &looker.endpoint).await?;
+        looker.look(ctx.monotonic()).await?;
+        let task_ctx = ctx.clone();
+        let task = ctx.spawn("lease keeper", async move { looker.run(task_ctx).await });
+        Ok(Self { shared, leases, task })
+    }
+
+    /// The next change; waits for one. Cancel-safe.
+    pub async fn change(&mut self) -> Change {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let notified = shared.changed.notified();
+            if let Some(change) = self.try_change() {
+                return change;
+            }
+            notified.await;
+        }
+    }
+
+    /// The next change, if there is one.
+    pub fn try_change(&mut self) -> Option<Change> {
+        self.shared.with(|state| state.changes.pop_front())
+    }
+
+    /// What is held of a kind, by number.
+    pub fn held(&self, kind: &str) -> Vec<Held> {
+        self.shared.with(|state| {
+            let of_kind = state.held.iter().filter(|((held, _), _)| held == kind);
+            of_kind.map(|((kind, number), &epoch)| Held { kind: kind.clone(), number: *number, epoch }).collect()
+        })
+    }
+
+    /// Whether exactly this (epoch included) is held.
+    pub fn holds(&self, held: &Held) -> bool {
+        self.shared.with(|state| state.held.get(&(held.kind.clone(), held.number)) == Some(&held.epoch))
+    }
+
+    /// A transaction in its name was fenced: it is somebody else's.
+    pub fn lost(&self, held: &Held) {
+        self.shared.with(|state| {
+            if state.held.get(&(held.kind.clone(), held.number)) == Some(&held.epoch) {
+                state.lose(&held.kind, held.number);
+            }
+        });
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Frees everything, so that others need not wait.
+    pub async fn stop(self) {
+        self.task.abort();
+        let held = self.shared.with(|state| {
+            let all = std::mem::take(&mut state.held);
+            all.into_iter().map(|((kind, number), epoch)| Held { kind, number, epoch }).collect::<Vec<_>>()
+        });
+        if let Err(error) = self.leases.free(&held).await {
+            tracing::warn!(%error, "leases could not be freed; others take them after {} ms", SILENCE.as_millis());
+        }
+    }
+}
+
+struct Looker {
+    node: String,
+    endpoint: String,
+    wants: Vec<Want>,
+    leases: Arc<dyn Leases>,
+    shared: Arc<Shared>,
+    /// Per other node: the beat last seen and when it was first seen, monotonic.
+    beats: HashMap<String, (i64, Duration)>,
+    first: bool,
+}
+
+impl Looker {
+    async fn run(mut self, ctx: Ctx) {
+        let mut beaten_at = ctx.monotonic();
+        let mut next_beat = beaten_at + BEAT_EVERY;
+        loop {
+            tokio::select! {
+                () = ctx.stopping() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let now = ctx.monotonic();
+            if now >= next_beat {
+                match self.leases.beat(&self.node, &self.endpoint).await {
+                    Ok(()) => beaten_at = now,
+                    Err(error) => tracing::warn!(%error, "could not raise the node's beat"),
+                }
+                next_beat = now + BEAT_EVERY;
+            }
+            // Frozen and woken, or cut off from the store: others may own everything by now.
+            if ctx.monotonic().saturating_sub(beaten_at) > OWN_SILENCE {
+                self.lose_all();
+                continue;
+            }
+            if let Err(error) = self.look(now).await {
+                tracing::warn!(%error, "could not look at the leases");
+            }
+        }
+    }
+
+    fn lose_all(&self) {
+        self.shared.with(|state| {
+            let all: Vec<_> = state.held.keys().cloned().collect();
+            all.iter().for_each(|(kind, number)| state.lose(kind, *number));
+        });
+        self.shared.changed.notify_waiters();
+    }
+
+    async fn look(&mut self, now: Duration) -> Result<(), StoreError> {
+        let nodes = self.leases.nodes().await?;
+        let alive = self.alive(&nodes, now);
+        for want in self.wants.clone() {
+            let rows = self.leases.rows(&want.kind, want.count).await?;
+            self.forget_what_others_have(&want.kind, &rows);
+            self.take_what_is_free(&want, &rows, &alive).await?;
+        }
+        self.first = false;
+        Ok(())
+    }
+
+    /// Names of the living others; a node counts as living until its beat stood still for 4 s before our eyes.
+    fn alive(&mut self, nodes: &[NodeRow], now: Duration) -> Vec<String> {
+        let mut alive = Vec::new();
+        for row in nodes.iter().filter(|row| row.node != self.node) {
+            let seen = self.beats.entry(row.node.clone()).or_insert((row.beat, now));
+            if seen.0 != row.beat {
+                *seen = (row.beat, now);
+            }
+            if now.saturating_sub(seen.1) < SILENCE {
+                alive.push(row.node.clone());
+            }
+        }
+        alive
+    }
+
+    fn forget_what_others_have(&self, kind: &str, rows: &[LeaseRow]) {
+        let lost = self.shared.with(|state| {
+            let before = state.changes.len();
+            for row in rows {
+                let mine = state.held.get(&(kind.to_owned(), row.number)).copied();
+                if mine.is_some_and(|epoch| epoch != row.epoch || row.node != self.node) {
+                    state.lose(kind, row.number);
+                }
+            }
+            state.changes.len() > before
+        });
+        if lost {
+            self.shared.changed.notify_waiters();
+        }
+    }
+
+    async fn take_what_is_free(&self, want: &Want, rows: &[LeaseRow], alive: &[String]) -> Result<(), StoreError> {
+        let living = u32::try_from(alive.len() + 1).unwrap_or(u32::MAX);
+        let share = want.count.div_ceil(living);
+        let mut mine =
+            u32::try_from(self.shared.with(|state| state.held.keys().filter(|(kind, _)| *kind == want.kind).count()))
+                .unwrap_or(u32::MAX);
+        for row in rows {
+            let holding = self.shared.with(|state| state.held.contains_key(&(want.kind.clone(), row.number)));
+            // Ours from before a restart of the same node: the process that held it is gone, nobody else has this name.
+            let own_old = self.first && row.node == self.node;
+            let free = row.node.is_empty()
+                || own_old
+                || (row.node != self.node && !alive.contains(&row.node))
+                || row.node == self.node;
+            if holding || !free || mine >= share {
+                continue;
+            }
+            if let Some(epoch) = self.leases.take(&want.kind, row.number, row.epoch, &self.node).await? {
+                mine += 1;
+                self.shared.with(|state| state.gain(Held { kind: want.kind.clone(), number: row.number, epoch }));
+                self.shared.changed.notify_waiters();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loa_ports::clock::SystemClock;
+
+    /// Lease rows in memory: enough to test the looking, not a store.
+    #[derive(Debug, Default)]
+    struct Rows {
+        nodes: Mutex<BTreeMap<String, i64>>,
+        rows: Mutex<BTreeMap<(String, u32), (String, i64)>>,
+    }
+
+    #[async_trait::async_trait]
+    impl Leases for Rows {
+        async fn beat(&self, node: &str, _endpoint: &str) -> Result<(), StoreError> {
+            *self.nodes.lock().unwrap().entry(node.to_owned()).or_default() += 1;
+            Ok(())
+        }
+        async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+            let nodes = self.nodes.lock().unwrap();
+            Ok(nodes
+                .iter()
+                .map(|(node, &beat)| NodeRow { node: node.clone(), endpoint: String::new(), beat })
+                .collect())
+        }
+        async fn rows(&self, kind: &str, count: u32) -> Result<Vec<LeaseRow>, StoreError> {
+            let mut rows = self.rows.lock().unwrap();
+            Ok((0..count)
+                .map(|number| {
+                    let (node, epoch) = rows.entry((kind.to_owned(), number)).or_default().clone();
+                    LeaseRow { kind: kind.to_owned(), number, node, epoch }
+                })
+                .collect())
+        }
+        async fn take(&self, kind: &str, number: u32, seen: i64, node: &str) -> Result<Option<i64>, StoreError> {
+            let mut rows = self.rows.lock().unwrap();
+            let row = rows.entry((kind.to_owned(), number)).or_default();
+            if row.1 != seen {
+                return Ok(None);
+            }
+            *row = (node.to_owned(), seen + 1);
+            Ok(Some(seen + 1))
+        }
+        async fn free(&self, held: &[Held]) -> Result<(), StoreError> {
+            let mut rows = self.rows.lock().unwrap();
+            for held in held {
+                if let Some(row) = rows.get_mut(&(held.kind.clone(), held.number)).filter(|row| row.1 == held.epoch) {
+                    row.0.clear();
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn wants() -> Vec<Want> {
+        vec![Want { kind: "shard".to_owned(), count: 64 }]
+    }
+
+    #[tokio::test]
+    async fn two_nodes_share_and_one_takes_over() {
+        let rows = Arc::new(Rows::default());
+        let clock = Arc::new(SystemClock::new());
+        let (one, two) = (Ctx::test(clock.clone(), "one"), Ctx::test(clock, "two"));
+        rows.beat("two", "").await.unwrap(); // both are started before either looks
+        let first = LeaseKeeper::start(&one, rows.clone(), "", wants()).await.unwrap();
+        let mut second = LeaseKeeper::start(&two, rows.clone(), "", wants()).await.unwrap();
+        assert_eq!((first.held("shard").len(), second.held("shard").len()), (32, 32));
+        first.stop().await;
+        one.stop();
+        let mut gained = 0;
+        while gained < 64 {
+            if let Change::Gained(held) = tokio::time::timeout(Duration::from_secs(20), second.change()).await.unwrap()
+            {
+                assert!(second.holds(&held));
+                gained += 1;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restarted_node_has_its_leases_at_once() {
+        let rows = Arc::new(Rows::default());
+        let clock = Arc::new(SystemClock::new());
+        let before = LeaseKeeper::start(&Ctx::test(clock.clone(), "one"), rows.clone(), "", wants()).await.unwrap();
+        let old = before.held("shard");
+        let after = LeaseKeeper::start(&Ctx::test(clock, "one"), rows.clone(), "", wants()).await.unwrap();
+        assert_eq!(after.held("shard").len(), 64);
+        assert!(
+            after.held("shard").iter().zip(&old).all(|(new, old)| new.epoch == old.epoch + 1),
+            "the old process is fenced"
+        );
+    }
+}
