@@ -3,3 +3,4 @@
 //! Must stay true: a suite knows the port alone, so what passes here is what a service may rely on.
 
 pub mod lease;
+pub mod log;
