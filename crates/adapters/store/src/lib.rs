@@ -8,6 +8,7 @@
 //! the name of a lease; a COMMIT that fails is [`StoreError::Uncertain`](loa_ports::store::StoreError::Uncertain), whatever
 //! fails before it changed nothing.
 
+mod claims;
 mod error;
 mod faults;
 mod fence;
@@ -17,6 +18,7 @@ mod offsets;
 mod outbox;
 mod sqlite;
 
+pub use claims::SqlClaims;
 pub use error::{damaged, store_error};
 pub use faults::Faults;
 pub use fence::check_fence;

@@ -4,6 +4,7 @@
 //! what it touched, reads it again and goes on from there.
 
 pub mod audience;
+pub mod claims;
 
 use async_trait::async_trait;
 use bytes::Bytes;
