@@ -1,5 +1,7 @@
 //! What every role's store can do: transactions, offsets, the outbox, the storm; on real files.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects")]
+
 use loa_ports::store::{Offset, Outbox, OutboxRecord, StoreError};
 use loa_store::{Db, SqlOutbox, Tx, offsets, put_offsets, put_outbox};
 use tempfile::TempDir;

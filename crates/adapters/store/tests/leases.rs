@@ -1,5 +1,7 @@
 //! The lease port on SQLite: two handles on one file, each with its own connections.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects")]
+
 use async_trait::async_trait;
 use loa_ports::lease::{Fence, Leases};
 use loa_ports::store::{OutboxRecord, StoreError};
