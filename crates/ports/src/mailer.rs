@@ -83,6 +83,13 @@ pub trait MailSource: Send + Sync {
     /// Appends mails that may leave now, at most `room`; decides at this moment, must not block.
     fn pull(&self, room: usize, out: &mut Vec<Mail>) -> Pulled;
 
+    /// Whether a pulled mail may still leave; asked right before its content when the server let it wait for long, since
+    /// a campaign may have been paused meanwhile. `false`: the mail comes back as `NotWritten`.
+    fn may_leave(&self, handle: u64) -> bool {
+        let _ = handle;
+        true
+    }
+
     /// Resolves when [`MailSource::pull`] may yield something again.
     async fn ready(&self);
 
