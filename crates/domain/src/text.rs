@@ -41,6 +41,14 @@ impl Coding {
         }
     }
 
+    /// Octets of one unit as it is handed to a carrier; septets travel unpacked.
+    pub fn unit_octets(self) -> usize {
+        match self {
+            Self::Gsm7 => 1,
+            Self::Ucs2 => 2,
+        }
+    }
+
     /// Units of each part of a longer text, beside the six octets of its header.
     pub fn part_units(self) -> usize {
         match self {

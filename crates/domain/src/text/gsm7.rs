@@ -34,21 +34,19 @@ const EXTENSION: [(char, u8); 10] = [
     ('€', 0x65),
 ];
 
-/// How one character stands in the alphabet.
-#[derive(Clone, Copy)]
-enum Septets {
-    One(u8),
-    Escaped(u8),
-}
+/// Marks a code of the extension table in what [`septet`] answers; codes have seven bits.
+const ESCAPED: u8 = 0x80;
+/// In the table below: not in the alphabet.
+const NONE: u8 = 0xFF;
 
 /// The same tables by ASCII character, since nearly all plain texts are ASCII.
-const ASCII: [Option<Septets>; 128] = {
-    let mut table = [None; 128];
+const ASCII: [u8; 128] = {
+    let mut table = [NONE; 128];
     let mut code = 0;
     while code < 128u8 {
         let found = DEFAULT[code as usize];
         if found.is_ascii() {
-            table[found as usize] = Some(Septets::One(code));
+            table[found as usize] = code;
         }
         code += 1;
     }
@@ -56,35 +54,42 @@ const ASCII: [Option<Septets>; 128] = {
     while index < EXTENSION.len() {
         let (found, code) = EXTENSION[index];
         if found.is_ascii() {
-            table[found as usize] = Some(Septets::Escaped(code));
+            table[found as usize] = ESCAPED | code;
         }
         index += 1;
     }
     table
 };
 
-fn septets(found: char) -> Option<Septets> {
-    if found.is_ascii() {
-        return u8::try_from(found).ok().and_then(|byte| ASCII.get(usize::from(byte)).copied().flatten());
+/// The code of a character, with [`ESCAPED`] set for the extension table; `None` when the alphabet does not have it.
+fn septet(found: char) -> Option<u8> {
+    match u8::try_from(found) {
+        Ok(byte) if byte.is_ascii() => Some(ASCII[usize::from(byte)]).filter(|code| *code != NONE),
+        _ => septet_beyond_ascii(found),
     }
+}
+
+fn septet_beyond_ascii(found: char) -> Option<u8> {
     if let Some((_, code)) = EXTENSION.iter().find(|(extension, _)| *extension == found) {
-        return Some(Septets::Escaped(*code));
+        return Some(ESCAPED | code);
     }
     let code = DEFAULT.iter().position(|letter| *letter == found && found != '\u{FFFD}')?;
-    u8::try_from(code).ok().map(Septets::One)
+    u8::try_from(code).ok()
+}
+
+/// The septet of an ASCII character that needs no escape; `None` for every other byte.
+pub(super) fn of_ascii(byte: u8) -> Option<u8> {
+    ASCII.get(usize::from(byte)).copied().filter(|code| *code < ESCAPED)
 }
 
 /// Septets a character costs: 1 or 2; `None` when the alphabet does not have it.
 pub(super) fn width(found: char) -> Option<usize> {
-    septets(found).map(|septets| match septets {
-        Septets::One(_) => 1,
-        Septets::Escaped(_) => 2,
-    })
+    septet(found).map(|code| 1 + usize::from(code >> 7))
 }
 
 /// True when the alphabet, with its extension table, has this character.
 pub fn is_gsm7(found: char) -> bool {
-    septets(found).is_some()
+    septet(found).is_some()
 }
 
 /// Septets of a whole text; `None` when one of its characters is not in the alphabet.
@@ -94,9 +99,9 @@ pub(super) fn units(text: &str) -> Option<usize> {
 
 /// Appends the septets of a character, one an octet. A character outside the alphabet appends nothing.
 pub(super) fn push(octets: &mut Vec<u8>, found: char) {
-    match septets(found) {
-        Some(Septets::One(code)) => octets.push(code),
-        Some(Septets::Escaped(code)) => octets.extend([ESCAPE, code]),
+    match septet(found) {
+        Some(code) if code >= ESCAPED => octets.extend([ESCAPE, code & !ESCAPED]),
+        Some(code) => octets.push(code),
         None => {}
     }
 }

@@ -42,17 +42,22 @@ pub fn strip(text: &str) -> Result<Cow<'_, str>, TextError> {
 
 /// Appends the plain form of a composed character; `None` when it has none.
 fn strip_one(found: char, plain: &mut String) -> Option<()> {
+    if found.is_ascii() {
+        return is_gsm7(found).then(|| plain.push(found));
+    }
     if let Some(sign) = plain_sign(found) {
         plain.push_str(sign);
         return Some(());
     }
-    let mut kept = String::new();
-    decompose_canonical(found, |piece| {
-        if !is_vietnamese_mark(piece) {
-            kept.push(piece);
-        }
+    let mut base = None;
+    let mut others = String::new();
+    decompose_canonical(found, |piece| match base {
+        _ if is_vietnamese_mark(piece) => {}
+        None => base = Some(piece),
+        Some(_) => others.push(piece),
     });
-    for piece in kept.nfc() {
+    // A Vietnamese letter leaves one plain letter; what leaves more is another alphabet's and is composed again.
+    for piece in base.into_iter().chain(others.chars()).nfc() {
         if !is_gsm7(piece) {
             return None;
         }
