@@ -426,8 +426,8 @@ mod tests {
 
         /// The quick path finds the same clusters as the tables of Unicode.
         #[test]
-        fn letters_that_stand_alone_do(text in "[\u{1E00}-\u{1EFF}\u{00}-\u{2FF}\u{370}-\u{3FF}\u{2010}-\u{2027}\u{2030}-\u{205E}\u{20A0}-\u{20BF}]{0,50}") {
-            prop_assume!(text.chars().all(stands_alone));
+        fn letters_that_stand_alone_do(text in "[\u{1E00}-\u{1EFF}\u{00}-\u{0C}\u{0E}-\u{2FF}\u{370}-\u{3FF}\u{2010}-\u{2027}\u{2030}-\u{205E}\u{20A0}-\u{20BF}]{0,50}") {
+            prop_assert!(text.chars().all(stands_alone));
             prop_assert_eq!(text.graphemes(true).count(), text.chars().count());
         }
     }
