@@ -97,6 +97,17 @@ pub fn message_id(chunk: ChunkKey, index: u32) -> Result<MessageId, BadRecord> {
     Ok(MessageId { chunk, index })
 }
 
+/// Microseconds since 1970 of a Protobuf time, cut to a microsecond; the ends of time do not overflow.
+pub fn micros(time: &prost_types::Timestamp) -> i64 {
+    time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos) / 1_000)
+}
+
+/// A Protobuf time from microseconds since 1970.
+pub fn timestamp(at_us: i64) -> prost_types::Timestamp {
+    let nanos = i32::try_from(at_us.rem_euclid(1_000_000) * 1_000).expect("below a billion");
+    prost_types::Timestamp { seconds: at_us.div_euclid(1_000_000), nanos }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +118,13 @@ mod tests {
         fn chunk_keys_come_back(freeze: u128, variant: u16, chunk: u32) {
             let key = ChunkKey { freeze: FreezeId::from_bytes(&freeze.to_be_bytes()).unwrap(), variant, chunk };
             prop_assert_eq!(chunk_key(Some(&chunk_key_record(key))), Ok(key));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn times_come_back(at_us in -1_000_000_000_000_000i64..4_000_000_000_000_000) {
+            prop_assert_eq!(micros(&timestamp(at_us)), at_us);
         }
     }
 

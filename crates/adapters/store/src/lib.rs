@@ -16,6 +16,8 @@ mod lease;
 mod migrations;
 mod offsets;
 mod outbox;
+mod registry;
+mod report;
 mod sqlite;
 
 pub use claims::SqlClaims;
@@ -25,4 +27,6 @@ pub use fence::check_fence;
 pub use lease::SqlLeases;
 pub use offsets::{offsets, put_offsets};
 pub use outbox::{SqlOutbox, put_outbox};
+pub use registry::SqlRegistry;
+pub use report::SqlReport;
 pub use sqlite::{Db, Tx};

@@ -5,6 +5,9 @@
 
 pub mod audience;
 pub mod claims;
+pub mod registry;
+
+pub mod report;
 
 use async_trait::async_trait;
 use bytes::Bytes;
