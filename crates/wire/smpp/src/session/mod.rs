@@ -52,9 +52,12 @@ pub enum SubmitError {
 pub struct Session<T> {
     config: SessionConfig,
     state: State,
-    ring: Ring<T>,
+    /// Each handle with where its PDU begins in the stream of all octets ever written.
+    ring: Ring<(T, u64)>,
     late: Late<T>,
     out: Vec<u8>,
+    /// Octets that [`Session::written`] took so far: where `out` begins in that stream.
+    taken: u64,
     /// The sequence number and time of the one request of each kind that is not a submit.
     control: Option<(u32, Duration)>,
     enquiry: Option<(u32, Duration)>,
@@ -70,6 +73,7 @@ impl<T: Copy> Session<T> {
             ring: Ring::new(config.window),
             late: Late::new(),
             out: Vec::with_capacity(OUT_OCTETS),
+            taken: 0,
             config,
             state: State::Opening,
             control: None,
@@ -111,6 +115,7 @@ impl<T: Copy> Session<T> {
 
     /// Says that the first `octets` of [`Session::out`] were written to the socket.
     pub fn written(&mut self, octets: usize) {
+        self.taken += octets.min(self.out.len()) as u64;
         if octets >= self.out.len() {
             self.out.clear();
         } else {
@@ -132,8 +137,9 @@ impl<T: Copy> Session<T> {
             return Err(SubmitError::WindowFull);
         }
         let sequence = self.ring.peek();
+        let begins_at = self.taken + self.out.len() as u64;
         encode(&mut self.out, sequence)?;
-        self.ring.take(sequence, handle, now);
+        self.ring.take(sequence, (handle, begins_at), now);
         Ok(sequence)
     }
 
@@ -180,7 +186,7 @@ impl<T: Copy> Session<T> {
     ///
     /// Call it about every 100 ms. Its cost is that of the submits that are over, not of the window.
     pub fn tick(&mut self, now: Duration, sink: &mut impl FnMut(Event<'_, T>)) {
-        while let Some((sequence, handle)) = self.ring.expire(now, self.config.response_timeout) {
+        while let Some((sequence, (handle, _))) = self.ring.expire(now, self.config.response_timeout) {
             self.late.remember(sequence, handle);
             self.expired_in_row += 1;
             sink(Event::Expired { handle });
@@ -204,10 +210,13 @@ impl<T: Copy> Session<T> {
     }
 
     /// Hands back every submit that will never be answered here; call it once the connection is closed.
-    pub fn lost(&mut self, sink: &mut impl FnMut(T)) {
-        while let Some((_, handle)) = self.ring.expire(Duration::MAX, Duration::ZERO) {
-            sink(handle);
+    ///
+    /// The second argument tells whether any octet of it was written: if not, the peer cannot have it.
+    pub fn lost(&mut self, sink: &mut impl FnMut(T, bool)) {
+        while let Some((_, (handle, begins_at))) = self.ring.expire(Duration::MAX, Duration::ZERO) {
+            sink(handle, begins_at < self.taken);
         }
+        self.out.clear();
     }
 
     fn receive(&mut self, header: Header, body: &[u8], now: Duration, sink: &mut impl FnMut(Event<'_, T>)) {
@@ -238,7 +247,7 @@ impl<T: Copy> Session<T> {
     /// Matches a submit's answer; a generic_nack may also answer our enquire_link, unbind or bind.
     fn answered(&mut self, header: Header, body: &[u8], now: Duration, sink: &mut impl FnMut(Event<'_, T>)) {
         let message_id = if header.command == command::SUBMIT_SM_RESP { pdu::response_message_id(body) } else { b"" };
-        if let Some((handle, sent_at)) = self.ring.give_back(header.sequence) {
+        if let Some(((handle, _), sent_at)) = self.ring.give_back(header.sequence) {
             self.expired_in_row = 0;
             let took = now.saturating_sub(sent_at);
             sink(Event::Answered { handle, status: header.status, message_id, took });

@@ -271,10 +271,35 @@ fn answers_what_the_peer_asks() {
     assert_eq!(client.out_commands(), [(command::UNBIND_RESP, 0, 9)]);
     assert_eq!(client.session.state(), State::Closed(Closed::PeerUnbound));
     let mut lost = Vec::new();
-    client.session.lost(&mut |handle| lost.push(handle));
-    assert_eq!(lost, [9], "what was open comes back once");
-    client.session.lost(&mut |handle| lost.push(handle));
-    assert_eq!(lost, [9]);
+    client.session.lost(&mut |handle, written| lost.push((handle, written)));
+    assert_eq!(lost, [(9, true)], "what was open comes back once");
+    client.session.lost(&mut |handle, written| lost.push((handle, written)));
+    assert_eq!(lost.len(), 1);
+}
+
+/// A message of which the peer cannot have an octet may be handed over again; any other may not.
+#[test]
+fn tells_what_was_never_written() {
+    let mut client = Client::bound(4);
+    client.submit(1).unwrap();
+    let pdu = client.session.out().len();
+    client.submit(2).unwrap();
+    client.submit(3).unwrap();
+    let lost_after = |written: usize| {
+        let mut client = Client::bound(4);
+        (1..=3).for_each(|handle| assert!(client.submit(handle).is_ok()));
+        client.session.written(written);
+        client.session.close(Closed::SocketClosed);
+        let mut lost = Vec::new();
+        client.session.lost(&mut |handle, written| lost.push((handle, written)));
+        assert_eq!(client.session.out(), b"", "nothing of a closed connection leaves later");
+        lost
+    };
+    assert_eq!(lost_after(0), [(1, false), (2, false), (3, false)]);
+    assert_eq!(lost_after(1), [(1, true), (2, false), (3, false)]);
+    assert_eq!(lost_after(pdu), [(1, true), (2, false), (3, false)]);
+    assert_eq!(lost_after(pdu + 1), [(1, true), (2, true), (3, false)]);
+    assert_eq!(lost_after(3 * pdu), [(1, true), (2, true), (3, true)]);
 }
 
 #[test]
@@ -368,7 +393,7 @@ proptest! {
             client.session.enquiry = None; // a peer that answers, so that the link lives
             prop_assert!(client.session.in_flight() <= 7);
         }
-        client.session.lost(&mut |handle| client.heard.push(Said::Expired(handle)));
+        client.session.lost(&mut |handle, _| client.heard.push(Said::Expired(handle)));
         for said in &client.heard {
             if let Said::Answered(handle, ..) | Said::Expired(handle) = said {
                 prop_assert!(ended.insert(*handle), "{} ended twice", handle);
