@@ -119,6 +119,7 @@ pub(super) async fn a_slow_reader_gets_everything(under_test: LogUnderTest) {
         assert!(text(&record).starts_with(&format!("{n} x")), "another record's value");
         *expected += 1;
     }
+    assert!(nothing_comes(slow.as_mut()).await);
 }
 
 pub(super) async fn a_dropped_read_loses_nothing(under_test: LogUnderTest) {

@@ -17,6 +17,8 @@ use crate::eventually;
 const OTHERS: u32 = 100;
 /// How long the reader must rest at least; longer than any polling worth the name.
 const REST: Duration = Duration::from_millis(600);
+/// How long without a wake until a reader that has just begun counts as resting.
+const SETTLE: Duration = Duration::from_millis(30);
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -40,7 +42,7 @@ pub(super) async fn a_reader_is_woken_and_does_not_poll(under_test: LogUnderTest
     eventually("an idle reader rests", async || {
         let before = woken();
         assert!(read.as_mut().poll(&mut context).is_pending(), "an empty topic has a record");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(SETTLE).await;
         woken() == before
     })
     .await;
