@@ -134,14 +134,23 @@ pub struct SingleChunk {
     pub account: AccountId,
     /// How many recipients it holds.
     pub size: u16,
-    /// The next index to release; `size` when all are in rows.
-    pub passed: u16,
+    /// How far it is.
+    pub progress: SingleProgress,
     /// The last of its recipients' deadlines, microseconds since 1970.
     pub expires_us: i64,
     /// The chunk as dispatch encodes it.
     pub body: Vec<u8>,
     /// Keyed hashes of its members' (caller, idempotency key), in order of index.
     pub members: Vec<u64>,
+}
+
+/// How far a chunk of single sends is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SingleProgress {
+    /// The next index to release; the chunk's size when all are in rows.
+    pub passed: u16,
+    /// Their acceptance is on outcomes.v1.
+    pub told: bool,
 }
 
 /// What a new owner of a shard reads.
@@ -153,7 +162,7 @@ pub struct StoredShard {
     pub finished: Vec<FreezeId>,
     /// All rows of each chunk that has an open row or that a cursor stands within.
     pub releases: Vec<ReleaseRow>,
-    /// Chunks of single sends that are not all in rows.
+    /// Chunks of single sends that are not all in rows or not told of.
     pub singles: Vec<SingleChunk>,
     /// Read offsets of this shard.
     pub offsets: Vec<Offset>,
@@ -178,8 +187,8 @@ pub struct Commit {
     pub blocks: Vec<BlockRow>,
     /// New chunks of single sends.
     pub singles: Vec<SingleChunk>,
-    /// The next index of chunks of single sends.
-    pub passed: Vec<(ChunkKey, u16)>,
+    /// How far chunks of single sends are.
+    pub passed: Vec<(ChunkKey, SingleProgress)>,
     /// What was read up to here.
     pub offsets: Vec<Offset>,
 }

@@ -5,6 +5,7 @@
 
 pub mod audience;
 pub mod claims;
+pub mod dispatch;
 pub mod registry;
 
 pub mod report;
