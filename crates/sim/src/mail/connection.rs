@@ -18,6 +18,9 @@ use crate::clock;
 /// A connection that says nothing for this long is ended with 421 (RFC 5321 §4.5.3.2.7).
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
+/// How long a parting client may take to close its side.
+const PART_MAX: Duration = Duration::from_secs(1);
+
 /// Serves a connection until it ends.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>, mut stream: S) {
     add(&shared.counters.connections, 1);
@@ -26,7 +29,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
     let mut desk = Desk::new(Arc::clone(&shared));
     let ended = if full {
         desk.say("421 4.7.0 too many connections");
-        write(&mut stream, &mut desk).await
+        match write(&mut stream, &mut desk).await {
+            Ok(()) => part(&mut stream).await,
+            Err(error) => Err(error),
+        }
     } else {
         run(&mut stream, &mut desk).await
     };
@@ -48,7 +54,8 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk)
             biased;
             () = shared.stopping.cancelled() => {
                 desk.say("421 4.3.2 going down");
-                return write(stream, desk).await;
+                write(stream, desk).await?;
+                return part(stream).await;
             }
             _ = hang_ups.changed() => return Ok(()),
             read = tokio::time::timeout(IDLE_MAX, stream.read_buf(inbound.input())) => match read {
@@ -57,7 +64,8 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk)
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     desk.say("421 4.4.2 idle for too long");
-                    return write(stream, desk).await;
+                    write(stream, desk).await?;
+                    return part(stream).await;
                 }
             },
         }
@@ -72,7 +80,8 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk)
             _ = hang_ups.changed() => return Ok(()),
         }
         match next {
-            Next::Close => return Ok(()),
+            Next::Close => return part(stream).await,
+            Next::HangUp => return Ok(()),
             Next::CutContent => cut_content = true,
             Next::Go | Next::Content => {}
         }
@@ -84,7 +93,7 @@ fn round(inbound: &mut Inbound, desk: &mut Desk) -> io::Result<Next> {
     desk.faults = desk.shared.faults();
     desk.unix_us = clock::unix_us();
     let mut next = Next::Go;
-    while !matches!(next, Next::Close | Next::CutContent) {
+    while matches!(next, Next::Go | Next::Content) {
         match inbound.next_input() {
             Ok(Some(input)) => next = desk.take(input),
             Ok(None) => break,
@@ -120,4 +129,16 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk) -> io::Re
     stream.flush().await?;
     desk.out.clear();
     Ok(())
+}
+
+/// Closes our side and reads what is still coming: closing with unread octets would make the system take back the last
+/// replies, and the client would never know that its mail was taken.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut unread = [0; 4_096];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok(())
+    };
+    tokio::time::timeout(PART_MAX, rest).await.unwrap_or(Ok(()))
 }

@@ -24,8 +24,10 @@ pub(super) enum Next {
     Content,
     /// A content follows, and the connection is closed in the midst of it.
     CutContent,
-    /// Write the replies so far and close.
+    /// Write the replies so far and part in good order.
     Close,
+    /// Write the replies so far and break off.
+    HangUp,
 }
 
 /// One connection's state.
@@ -75,9 +77,9 @@ impl Desk {
         if reply.starts_with("421") { Next::Close } else { Next::Go }
     }
 
-    fn close(&self) -> Next {
+    fn hang_up(&self) -> Next {
         add(&self.shared.counters.closed, 1);
-        Next::Close
+        Next::HangUp
     }
 
     fn reset(&mut self) {
@@ -166,7 +168,7 @@ impl Desk {
             return Next::Go;
         }
         match self.fault {
-            Some(Fault::CloseAtData) => self.close(),
+            Some(Fault::CloseAtData) => self.hang_up(),
             Some(Fault::CloseInContent) => {
                 self.say("354 End with a dot");
                 Next::CutContent
@@ -181,10 +183,10 @@ impl Desk {
     fn content(&mut self, content: &[u8]) -> Next {
         let next = match self.fault.take() {
             Some(Fault::RefuseContent(reply)) => self.refuse(&reply),
-            Some(Fault::DropAndClose) => self.close(),
+            Some(Fault::DropAndClose) => self.hang_up(),
             Some(Fault::TakeAndClose) => {
                 self.accept(content);
-                self.close()
+                self.hang_up()
             }
             _ => {
                 let id = self.accept(content);

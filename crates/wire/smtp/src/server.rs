@@ -96,16 +96,6 @@ impl Inbound {
         self.searched = self.start;
     }
 
-    /// Whether a content is under way, and how much of it is here.
-    pub fn content_begun(&self) -> Option<usize> {
-        self.in_content.then(|| self.octets.len() - self.start)
-    }
-
-    /// Whether nothing is left that was read and not yet understood.
-    pub fn is_empty(&self) -> bool {
-        self.start == self.octets.len()
-    }
-
     /// The next command or content; `None` when more must be read.
     pub fn next_input(&mut self) -> Result<Option<Input<'_>>, InboundError> {
         if self.in_content { self.content() } else { self.command() }
@@ -213,7 +203,7 @@ mod tests {
             assert_eq!(inbound.next_input(), Ok(None), "no line end yet");
             inbound.input().extend_from_slice(b"\r\n");
             assert_eq!(inbound.next_input(), Ok(Some(Input::Command(expected))));
-            assert!(inbound.is_empty());
+            assert_eq!(inbound.next_input(), Ok(None));
         }
         check("EHLO loa.example.test", Command::Ehlo("loa.example.test"));
         check("helo x", Command::Helo("x"));

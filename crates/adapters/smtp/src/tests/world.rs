@@ -283,3 +283,20 @@ async fn what_cannot_be_sent_at_all_is_answered_without_the_server() {
     connection.stop(LIMIT).await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_parts_in_good_order_leaves_nothing_in_doubt() {
+    let faults = Faults { mails_per_connection_max: NonZeroU64::new(7), ..Faults::default() };
+    let world = world(MailConfig { faults, ..MailConfig::default() }).await;
+    let letters = Letters::count(30);
+    let connection = mailer().open(&relay(&world.addr().to_string()), 0, letters.clone());
+    let verdicts = letters.verdicts(30).await;
+    connection.stop(LIMIT).await;
+    let accepted = verdicts.iter().filter(|verdict| **verdict == MailVerdict::Accepted).count();
+    // The mail whose envelope met the 421 is told to wait, or was not written at all.
+    let waits =
+        |verdict: &MailVerdict| matches!(verdict, MailVerdict::Throttle { .. } | MailVerdict::NotWritten { .. });
+    assert_eq!(accepted as u64, world.stats().accepted);
+    assert_eq!(accepted + verdicts.iter().filter(|verdict| waits(verdict)).count(), 30);
+    world.stop().await;
+}
