@@ -8,4 +8,5 @@
 mod clock;
 pub mod log;
 pub mod mail;
+pub mod people;
 pub mod smsc;
