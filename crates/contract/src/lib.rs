@@ -8,6 +8,7 @@
 #[allow(
     missing_docs,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     unreachable_pub,
     rust_2018_idioms,
     reason = "generated; the documentation is in proto/"

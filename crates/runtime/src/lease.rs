@@ -94,7 +94,6 @@ impl LeaseKeeper {
             leases: Arc::clone(&leases),
             shared: Arc::clone(&shared),
             beats: HashMap::new(),
-            first: true,
         };
         looker.leases.beat(&looker.node, &looker.endpoint).await?;
         looker.look(ctx.monotonic()).await?;
@@ -164,7 +163,6 @@ struct Looker {
     shared: Arc<Shared>,
     /// Per other node: the beat last seen and when it was first seen, monotonic.
     beats: HashMap<String, (i64, Duration)>,
-    first: bool,
 }
 
 impl Looker {
@@ -211,7 +209,6 @@ impl Looker {
             self.forget_what_others_have(&want.kind, &rows);
             self.take_what_is_free(&want, &rows, &alive).await?;
         }
-        self.first = false;
         Ok(())
     }
 
@@ -254,12 +251,8 @@ impl Looker {
                 .unwrap_or(u32::MAX);
         for row in rows {
             let holding = self.shared.with(|state| state.held.contains_key(&(want.kind.clone(), row.number)));
-            // Ours from before a restart of the same node: the process that held it is gone, nobody else has this name.
-            let own_old = self.first && row.node == self.node;
-            let free = row.node.is_empty()
-                || own_old
-                || (row.node != self.node && !alive.contains(&row.node))
-                || row.node == self.node;
+            // Under our own name but not held: from before a restart; the process that held it is gone.
+            let free = row.node.is_empty() || row.node == self.node || !alive.contains(&row.node);
             if holding || !free || mine >= share {
                 continue;
             }

@@ -1,1 +1,16 @@
-//! The ledger: projection, totals, look-up, progress, exports.
+//! The ledger: a projection of settlements and outcomes; decides nothing, and nothing waits for it.
+//!
+//! Must stay true: counts are computed from per-recipient states; reading any record again, in any order, changes nothing.
+
+mod chunk;
+mod chunks;
+mod counts;
+mod export;
+mod ledger;
+mod rpc;
+mod service;
+mod shard;
+mod watch;
+
+pub use rpc::ReportRpc;
+pub use service::Report;
