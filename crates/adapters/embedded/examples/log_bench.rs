@@ -15,7 +15,7 @@ use loa_ports::log::{Append, Log, Position};
 use tokio::task::JoinSet;
 
 const PRODUCERS: u32 = 512;
-const RUN: Duration = Duration::from_secs(5);
+const RUN: Duration = Duration::from_secs(3);
 const TOPIC: &TopicSpec = SettlementsTopic::SPEC;
 const OTHER: &TopicSpec = OutcomesTopic::SPEC;
 
@@ -100,7 +100,8 @@ async fn load(log: Arc<EmbeddedLog>) {
 }
 
 async fn latency(what: &str, log: &Arc<EmbeddedLog>) {
-    let from = (0..64).map(|partition| Position { partition, offset: 0 }).collect();
+    let ends = log.ends(TOPIC).await.expect("ends are told");
+    let from = (0..).zip(ends).map(|(partition, offset)| Position { partition, offset }).collect();
     let mut reader = log.reader(TOPIC, from).await.expect("a reader begins");
     let (told, mut seen) = tokio::sync::mpsc::channel(1);
     let reading = tokio::spawn(async move {

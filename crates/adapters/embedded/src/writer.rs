@@ -135,7 +135,7 @@ impl Writer {
                     answer(call.reply, Ok(offsets));
                 }
             }
-            Err(why) => group.into_iter().for_each(|call| answer(call.reply, Err(away(why.to_string())))),
+            Err(why) => group.into_iter().for_each(|call| answer(call.reply, Err(again(&why)))),
         }
     }
 
@@ -213,6 +213,15 @@ impl Writer {
             self.is_away = false;
             self.shared.set_away(None);
         }
+    }
+}
+
+/// The same failure for one more caller.
+fn again(failure: &LogError) -> LogError {
+    match failure {
+        LogError::Damaged { why } => LogError::Damaged { why: why.clone() },
+        LogError::Away { why } => away(why.clone()),
+        other => away(other.to_string()),
     }
 }
 
