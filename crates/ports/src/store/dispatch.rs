@@ -267,7 +267,12 @@ pub trait DispatchStore: Send + Sync + std::fmt::Debug {
     async fn placed(&self, shard: Shard, ids: &[u64]) -> Result<Vec<u64>, StoreError>;
 
     /// Takes single sends in, in order, with the offsets of the requests they came from: one transaction.
-    async fn accept(&self, fence: &Fence, singles: &[NewSingle], offsets: &[Offset]) -> Result<Vec<Accepted>, StoreError>;
+    async fn accept(
+        &self,
+        fence: &Fence,
+        singles: &[NewSingle],
+        offsets: &[Offset],
+    ) -> Result<Vec<Accepted>, StoreError>;
 
     /// Read offsets of a topic.
     async fn offsets(&self, topic: &str) -> Result<Vec<Offset>, StoreError>;

@@ -1,1 +1,3 @@
 //! Dispatch: release rows, credit, policy gate, intake of single sends.
+
+mod core;
