@@ -1,0 +1,242 @@
+//! A gateway at work: leases of lines, the partitions that come with them, announcements, and the stop.
+//!
+//! A lease is a line (a bind or a connection) of an account. The account's partitions are dealt out over its lines, so a
+//! gateway holds a partition exactly while it holds the line that the partition belongs to.
+//!
+//! Must stay true: on stop nothing new is taken, what has not left is given back, what has left is settled and published,
+//! and only then are the leases free.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use loa_contract::pb::event::v1 as event;
+use loa_ports::lease::{Held, Leases};
+use loa_ports::log::Log;
+use loa_runtime::lease::{Change, LeaseKeeper, Want};
+use loa_runtime::{Ctx, ServiceError, control};
+use tokio::sync::mpsc;
+
+use crate::engine::{AccountSpec, Engine, Medium};
+use crate::queue::LANES;
+use crate::read::Turn;
+
+/// Lines have this long to get the answers to what they have written.
+pub const DRAIN: Duration = Duration::from_secs(5);
+/// Accounts are announced at least this often.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
+/// Changes of an account are looked for this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A change of the rate below this share is not told at once.
+const RATE_CHANGE_MIN: f64 = 0.02;
+
+/// Opens lines of accounts.
+pub trait Lines: Send + Sync {
+    /// Opens a line.
+    fn open(&self, account: usize, slot: u32) -> Box<dyn Line>;
+}
+
+/// A line under way.
+#[async_trait]
+pub trait Line: Send + Sync {
+    /// Stops pulling, waits for answers, closes; every message that was pulled is answered by then.
+    async fn stop(self: Box<Self>, drain: Duration);
+}
+
+/// The kind of the leases of an account's lines.
+pub fn lease_kind(account: &AccountSpec) -> String {
+    format!("bind:{}", account.id)
+}
+
+/// The partitions that go with a line.
+pub fn partitions_of(account: &AccountSpec, slot: u32) -> Vec<u32> {
+    let lines = account.lines.max(1) as usize;
+    account.partitions.iter().copied().skip(slot as usize).step_by(lines).collect()
+}
+
+/// Runs a gateway until its context stops.
+pub async fn run<M: Medium>(
+    ctx: &Ctx,
+    engine: Arc<Engine<M>>,
+    leases: Arc<dyn Leases>,
+    lines: Arc<dyn Lines>,
+) -> Result<(), ServiceError> {
+    let turns = engine.start();
+    let wants =
+        engine.accounts().iter().map(|account| Want { kind: lease_kind(&account.spec), count: account.spec.lines });
+    let keeper = LeaseKeeper::start(ctx, leases, "", wants.collect()).await?;
+    let mut work =
+        Work { engine: Arc::clone(&engine), keeper, lines, turns, open: HashMap::new(), told: HashMap::new() };
+    let outcome = work.serve(ctx).await;
+    work.stop(ctx).await;
+    outcome
+}
+
+struct Work<M: Medium> {
+    engine: Arc<Engine<M>>,
+    keeper: LeaseKeeper,
+    lines: Arc<dyn Lines>,
+    turns: Vec<[mpsc::Sender<Turn>; LANES]>,
+    open: HashMap<(usize, u32), Box<dyn Line>>,
+    told: HashMap<usize, Told>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    rate: f64,
+    bound: bool,
+    at: Duration,
+}
+
+impl<M: Medium> Work<M> {
+    async fn serve(&mut self, ctx: &Ctx) -> Result<(), ServiceError> {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let engine = Arc::clone(&self.engine);
+        loop {
+            tokio::select! {
+                () = ctx.stopping() => return Ok(()),
+                why = engine.failed() => return Err(why.into()),
+                change = self.keeper.change() => self.take(ctx, change).await,
+                _ = look.tick() => self.announce(ctx, true).await,
+            }
+        }
+    }
+
+    async fn take(&mut self, ctx: &Ctx, change: Change) {
+        let (held, gained) = match change {
+            Change::Gained(held) => (held, true),
+            Change::Lost(held) => (held, false),
+        };
+        let Some(account) = self.account_of(&held) else { return };
+        let slot = held.number;
+        for partition in partitions_of(&self.engine.accounts()[account].spec, slot) {
+            let turn = if gained { Turn::Gain(partition) } else { Turn::Lose(partition) };
+            for lane in &self.turns[account] {
+                // A reader that has ended needs no turns.
+                let _ended = lane.send(turn).await;
+            }
+        }
+        if gained {
+            self.engine.line_changed(
+                account,
+                slot,
+                crate::engine::LineState { state: "opening", ..Default::default() },
+            );
+            if let Some(before) = self.open.insert((account, slot), self.lines.open(account, slot)) {
+                ctx.spawn("line stop", before.stop(DRAIN));
+            }
+        } else {
+            self.engine.line_closed(account, slot);
+            if let Some(line) = self.open.remove(&(account, slot)) {
+                ctx.spawn("line stop", line.stop(DRAIN));
+            }
+        }
+    }
+
+    fn account_of(&self, held: &Held) -> Option<usize> {
+        self.engine.accounts().iter().position(|account| lease_kind(&account.spec) == held.kind)
+    }
+
+    /// Tells control.v1 what the accounts can take: by the holder of the lowest line, on change and every 5 s.
+    async fn announce(&mut self, ctx: &Ctx, alive: bool) {
+        for account in 0..self.engine.accounts().len() {
+            let at_work = &self.engine.accounts()[account];
+            if !self.open.contains_key(&(account, 0)) && alive {
+                self.told.remove(&account);
+                continue;
+            }
+            let now = Told { rate: self.engine.rate(account), bound: alive && at_work.is_bound(), at: ctx.monotonic() };
+            let due = self.told.get(&account).is_none_or(|told| {
+                let moved = (told.rate - now.rate).abs() > RATE_CHANGE_MIN * at_work.spec.rate;
+                moved || told.bound != now.bound || now.at.saturating_sub(told.at) >= ANNOUNCE_EVERY
+            });
+            if due && tell::<M>(ctx, &*self.engine.log, &at_work.spec, now).await {
+                self.told.insert(account, now);
+            }
+        }
+    }
+
+    async fn stop(mut self, ctx: &Ctx) {
+        self.engine.close();
+        let holds_first: Vec<usize> =
+            (0..self.engine.accounts().len()).filter(|&account| self.open.contains_key(&(account, 0))).collect();
+        let lines: Vec<_> = self.open.drain().map(|(_, line)| ctx.spawn("line stop", line.stop(DRAIN))).collect();
+        for line in lines {
+            if let Err(error) = line.await {
+                tracing::error!(%error, "a line did not stop well");
+            }
+        }
+        // Claims under way end, too; what they would have begun is given back.
+        let settled = async {
+            drop(self.engine.claiming.lock().await);
+            self.engine.outbox.empty().await;
+            self.engine.store_now(true).await
+        };
+        if !tokio::time::timeout(DRAIN, settled).await.unwrap_or(false) {
+            tracing::warn!("not everything could be settled before the stop; the rest is in doubt");
+        }
+        for account in holds_first {
+            let spec = &self.engine.accounts()[account].spec;
+            let last = Told { rate: self.engine.rate(account), bound: false, at: ctx.monotonic() };
+            let told =
+                tokio::time::timeout(Duration::from_secs(1), tell::<M>(ctx, &*self.engine.log, spec, last)).await;
+            if !told.unwrap_or(false) {
+                tracing::debug!(account = spec.id.as_str(), "the account's end could not be announced");
+            }
+        }
+        self.engine.end();
+        self.keeper.stop().await;
+    }
+}
+
+/// Appends an account's state to control.v1; false if the log is away.
+async fn tell<M: Medium>(ctx: &Ctx, log: &dyn Log, spec: &AccountSpec, now: Told) -> bool {
+    let now_us = ctx.now_us();
+    let account = event::AccountControl {
+        account: spec.id.to_string(),
+        channel: i32::from(M::CHANNEL.code()),
+        rate: now.rate,
+        bound: now.bound,
+        binds: spec.lines,
+        simulator: spec.simulator,
+        partitions: spec.partitions.clone(),
+        announced_at_us: now_us,
+    };
+    // The wall clock is the version: the holder of a lease is one, and a successor comes seconds later.
+    let version = u64::try_from(now_us).unwrap_or(0);
+    let object = Some(event::control::Object::Account(account));
+    let control = event::Control { version, at_us: now_us, object };
+    match control::publish(log, &control).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(account = spec.id.as_str(), %error, "the account could not be announced");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loa_domain::ids::AccountId;
+
+    #[test]
+    fn every_partition_has_one_line() {
+        for lines in [1, 3, 20, 64, 100] {
+            let spec = AccountSpec {
+                id: AccountId::new("a").unwrap(),
+                rate: 1.0,
+                window: 1,
+                lines,
+                partitions: (0..64).collect(),
+                simulator: true,
+                lazy_lines: false,
+            };
+            let mut dealt: Vec<u32> = (0..lines).flat_map(|slot| partitions_of(&spec, slot)).collect();
+            dealt.sort_unstable();
+            assert_eq!(dealt, spec.partitions, "{lines}");
+        }
+    }
+}
