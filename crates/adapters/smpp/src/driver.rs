@@ -199,7 +199,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
                 Next::At(at) if self.ending.is_none() => Some(at.saturating_sub(now)),
                 _ => None,
             };
-            let parked = self.tokens.len() >= RECEIPTS_WAITING_MAX;
+            let parked = self.tokens.len() >= RECEIPTS_WAITING_MAX && self.ending.is_none();
             let (session, buffer, flush) = (&self.session, &mut self.buffer, &mut self.flush);
             let space = (!parked).then(|| buffer.space());
             let woken = tokio::select! {

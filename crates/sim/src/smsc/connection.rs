@@ -22,8 +22,9 @@ use crate::clock;
 use crate::log::{Accepted, LogBatch, text_hash};
 
 /// Receipts written and not acknowledged, per connection.
-const RECEIPT_WINDOW: usize = 1_000;
-/// Receipts that wait in one connection; above it submits are not read until some have left.
+const RECEIPT_WINDOW: usize = 10_000;
+/// Receipts that wait in one connection; above it submits are answered with RMSGQFUL. (Not reading would be worse: the
+/// acknowledgements that make room come on the same connection.)
 const PENDING_MAX: usize = 1_000_000;
 /// A refused receipt comes again after this time.
 const RECEIPT_RETRY: Duration = Duration::from_secs(1);
@@ -115,7 +116,7 @@ impl Desk {
                     return tokio::time::timeout(GOODBYE, flush(stream, &mut session)).await.unwrap_or(Ok(()));
                 }
                 _ = hang_ups.changed() => return Ok(()),
-                read = stream.read(buffer.space()), if self.pending.len() < PENDING_MAX => match read? {
+                read = stream.read(buffer.space()) => match read? {
                     0 => return Ok(()),
                     octets => buffer.filled(octets),
                 },
@@ -176,17 +177,19 @@ impl Desk {
     }
 
     fn submit(&mut self, session: &mut ServerSession, sequence: u32, message: &Message<'_>) {
-        let status = if session.bound().is_some_and(|mode| mode.submits()) {
-            let now = self.round.now;
-            submit::decide(message, &self.round.faults, |rate| self.shared.bucket().take(now, rate))
-        } else {
-            status::RINVBNDSTS
+        let now = self.round.now;
+        let status = match session.bound() {
+            Some(mode) if mode.submits() && self.pending.len() < PENDING_MAX => {
+                submit::decide(message, &self.round.faults, |rate| self.shared.bucket().take(now, rate))
+            }
+            Some(mode) if mode.submits() => status::RMSGQFUL,
+            _ => status::RINVBNDSTS,
         };
         self.submits += 1;
         self.round.hang_up |= self.round.faults.close_after_submits.is_some_and(|after| self.submits >= after);
         match status {
             status::ROK => self.accept(session, sequence, message),
-            status::RTHROTTLED => self.round.throttled += 1,
+            status::RTHROTTLED | status::RMSGQFUL => self.round.throttled += 1,
             _ => self.round.refused += 1,
         }
         if status != status::ROK {

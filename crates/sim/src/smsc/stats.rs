@@ -31,7 +31,7 @@ counters! {
     binds_refused,
     /// Submits accepted; each stands in the sink log.
     accepted,
-    /// Submits answered with RTHROTTLED.
+    /// Submits answered with RTHROTTLED or RMSGQFUL.
     throttled,
     /// Submits refused for another reason.
     refused,

@@ -27,17 +27,18 @@ enum Label {
     Text,
 }
 
-/// Labels without their colon, lower case; the longer ones are two words with a space or an underscore between.
-const LABELS: [(&[u8], Label); 8] = [
-    (b"id", Label::Id),
-    (b"sub", Label::Other),
-    (b"dlvrd", Label::Other),
-    (b"submit date", Label::Other),
-    (b"done date", Label::Done),
-    (b"stat", Label::Stat),
-    (b"err", Label::Error),
-    (b"text", Label::Text),
-];
+/// Labels without their colon, lower case, by their first letter; some are two words with a space or an underscore
+/// between.
+fn labels(first: u8) -> &'static [(&'static [u8], &'static [u8], Label)] {
+    match first.to_ascii_lowercase() {
+        b'i' => &[(b"id", b"", Label::Id)],
+        b's' => &[(b"stat", b"", Label::Stat), (b"sub", b"", Label::Other), (b"submit", b"date", Label::Other)],
+        b'd' => &[(b"done", b"date", Label::Done), (b"dlvrd", b"", Label::Other)],
+        b'e' => &[(b"err", b"", Label::Error)],
+        b't' => &[(b"text", b"", Label::Text)],
+        _ => &[],
+    }
+}
 
 impl<'a> Fields<'a> {
     pub(super) fn scan(text: &'a [u8]) -> Self {
@@ -82,15 +83,19 @@ impl<'a> Fields<'a> {
 
 /// The label that begins here, and what follows its colon.
 fn label(text: &[u8]) -> Option<(Label, &[u8])> {
-    LABELS.iter().find_map(|(name, label)| {
-        let (head, rest) = text.split_at_checked(name.len())?;
-        let same = head.iter().zip(*name).all(|(octet, wanted)| match wanted {
-            b' ' => matches!(octet, b' ' | b'_'),
-            wanted => octet.eq_ignore_ascii_case(wanted),
-        });
-        let rest = if same { rest.trim_ascii_start() } else { return None };
-        rest.strip_prefix(b":").map(|after| (*label, after))
+    labels(*text.first()?).iter().find_map(|(first, second, label)| {
+        let mut rest = after(text, first)?;
+        if !second.is_empty() {
+            rest = after(rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"_"))?, second)?;
+        }
+        rest.trim_ascii_start().strip_prefix(b":").map(|value| (*label, value))
     })
+}
+
+/// What follows a word, in any case.
+fn after<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = text.split_at_checked(word.len())?;
+    head.eq_ignore_ascii_case(word).then_some(rest)
 }
 
 fn blank(octet: u8) -> bool {
