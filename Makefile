@@ -1,0 +1,30 @@
+# Everything a person or CI does with this tree. `make` lists it. Nothing but cargo and a C compiler is needed.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench soak fuzz clean
+
+help: ## Lists what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Installs by package name what a build needs and is missing; says what it cannot
+	@.ci/setup
+
+run: ## Starts Loa with a sample campaign to simulated phones and mailboxes (ONCE=1: ends with its ledgers; ARGS=…)
+	@cargo run -p loa -- dev --sample --demo-hours $(if $(ONCE),--once) $(ARGS)
+
+test: ## Runs every test, the whole cluster included
+	@.ci/stage binary cargo build -p loa && .ci/stage test cargo test --workspace --no-fail-fast
+
+check: ## Runs what CI runs: format, lints, documentation, tests; prints the seconds of each
+	@.ci/check
+
+bench: ## Measures and writes target/bench/*.json (BENCH=name: that one alone)
+	@cargo build --release -p loa && cargo run --release -p loa-bench -- bench $(BENCH)
+
+soak: ## Kills Loa again and again under load and compares its ledger with what the sinks saw (SEED=n: the same again)
+	@cargo build -p loa && cargo run -p loa-bench -- soak $(SEED)
+
+fuzz: ## Runs the properties of the rules on many more random cases (CASES=n: that many each)
+	@PROPTEST_CASES=$(or $(CASES),5000) cargo test --workspace --lib
+
+clean: ## Removes what builds made; data in loa-data stays
+	@cargo clean
