@@ -1,7 +1,9 @@
 //! Dependencies point one way, and each technology stays where it belongs.
 
+use std::collections::BTreeSet;
+
 use loa_tidy::crates::{Edge, edges};
-use loa_tidy::{files, none};
+use loa_tidy::{files, none, read};
 
 /// Which crates of ours each kind of crate may use. What is not listed is forbidden. The first row that fits counts.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -71,6 +73,17 @@ fn dependencies_point_one_way() {
     let edges = edges(&files());
     assert!(edges.iter().filter(|edge| edge.ours).count() > 40, "the manifests were not read");
     none(&forbidden(&edges));
+}
+
+#[test]
+fn the_code_map_names_every_crate_and_no_other() {
+    let headings =
+        read("crates/README.md").lines().filter_map(|line| line.strip_prefix("### ")).collect::<Vec<_>>().join(",");
+    let mapped: BTreeSet<String> = headings.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let manifests = files().into_iter().filter_map(|file| Some(file.path.strip_suffix("/Cargo.toml")?.to_owned()));
+    let crates: BTreeSet<String> =
+        manifests.filter_map(|path| Some(path.strip_prefix("crates/")?.to_owned())).collect();
+    assert_eq!(mapped, crates, "the headings of crates/README.md are the folders of the crates");
 }
 
 #[test]
