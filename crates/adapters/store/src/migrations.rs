@@ -54,7 +54,7 @@ mod tests {
             " strict",
             "pragma",
             "identity",
-            "table freeze",
+            "table freeze (",
             "unnest",
             "ilike",
         ];

@@ -14,7 +14,7 @@ mod units;
 
 use async_trait::async_trait;
 use loa_contract::pb::registry::v1::AuditEntry;
-use loa_ports::store::registry::{Page, PageAsk, RegistryStore};
+use loa_ports::store::registry::{CreateKey, Created, Page, PageAsk, RegistryStore};
 use loa_ports::store::{Outbox, OutboxRecord, StoreError};
 use prost::Message;
 
@@ -48,6 +48,10 @@ impl Outbox for SqlRegistry {
 
 #[async_trait]
 impl RegistryStore for SqlRegistry {
+    async fn created(&self, key: &CreateKey) -> Result<Option<Created>, StoreError> {
+        keys::find(&self.db, key).await
+    }
+
     async fn audit(&self, object_id: &str, page: PageAsk) -> Result<Page<AuditEntry>, StoreError> {
         audit::read(&self.db, object_id, page).await
     }

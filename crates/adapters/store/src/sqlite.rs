@@ -42,10 +42,23 @@ pub struct Db {
 }
 
 /// What all transactions of a handle share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     faults: Option<Arc<Faults>>,
+    /// The last three digits of every number this handle gives, so that hardly any other handle gives the same.
+    salt: i64,
     last_number: AtomicI64,
+}
+
+/// Numbers of one handle are this far apart.
+const NUMBER_STEP: i64 = 1_000;
+
+impl Shared {
+    fn new(faults: Option<Arc<Faults>>) -> Arc<Self> {
+        static HANDLES: AtomicI64 = AtomicI64::new(0);
+        let salt = (i64::from(std::process::id()) * 31 + HANDLES.fetch_add(1, Ordering::Relaxed)) % NUMBER_STEP;
+        Arc::new(Self { faults, salt, last_number: AtomicI64::new(salt) })
+    }
 }
 
 impl Db {
@@ -59,7 +72,7 @@ impl Db {
         let options = connect_options(path);
         let writer = pool(1).connect_lazy_with(options.clone());
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
-        let db = Self { writer, readers, path: Arc::new(path.to_owned()), shared: Arc::default() };
+        let db = Self { writer, readers, path: Arc::new(path.to_owned()), shared: Shared::new(None) };
         let mut tries = 1;
         while let Err(error) = db.migrate(role).await {
             if !error.is_away() || tries == OPEN_TRIES {
@@ -74,8 +87,7 @@ impl Db {
     /// The same store in a storm: `share` (0 to 1) of its COMMITs lose their answer; most of those took effect.
     #[must_use]
     pub fn with_faults(self, seed: u64, share: f64) -> Self {
-        let faults = Some(Arc::new(Faults::new(seed, share)));
-        Self { shared: Arc::new(Shared { faults, last_number: AtomicI64::default() }), ..self }
+        Self { shared: Shared::new(Some(Arc::new(Faults::new(seed, share)))), ..self }
     }
 
     /// The storm, if there is one.
@@ -137,14 +149,14 @@ impl Tx {
         if fate == Fate::Answered { Ok(()) } else { Err(uncertain("the storm took the answer".to_owned())) }
     }
 
-    /// A number above every other this handle has given; near the time in nanoseconds, so numbers of different processes
+    /// A number above every other this handle has given, near the time in nanoseconds: numbers of different processes
     /// ascend alike and hardly ever meet (a meeting is a conflict, and the transaction is tried again).
     pub(crate) fn next_number(&self, now_us: i64) -> i64 {
-        let salt = i64::from(std::process::id() % 1_000);
-        let wanted = now_us.saturating_mul(1_000).saturating_add(salt);
-        let last = &self.shared.last_number;
-        let previous = last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(wanted.max(last + 1)));
-        wanted.max(previous.unwrap_or_default() + 1)
+        let Shared { salt, last_number, .. } = &*self.shared;
+        let wanted = now_us.saturating_mul(NUMBER_STEP).saturating_add(*salt);
+        let next = |last: i64| wanted.max(last.saturating_add(NUMBER_STEP));
+        let last = last_number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_else(|last| last))
     }
 }
 

@@ -182,6 +182,9 @@ pub trait Campaigns: Send + Sync {
 /// The whole store.
 #[async_trait]
 pub trait RegistryStore: Units + Templates + Notices + Campaigns + Outbox {
+    /// What a key was used for, if it was: never [`Created::New`].
+    async fn created(&self, key: &CreateKey) -> Result<Option<Created>, StoreError>;
+
     /// What was done to an object, oldest first.
     async fn audit(&self, object_id: &str, page: PageAsk) -> Result<Page<AuditEntry>, StoreError>;
 }

@@ -4,7 +4,19 @@ use loa_ports::store::StoreError;
 use loa_ports::store::registry::{CreateKey, Created};
 
 use crate::error::store_error;
-use crate::sqlite::Tx;
+use crate::sqlite::{Db, Tx};
+
+const FIND: &str = "select body_hash, object_id from idempotency
+    where caller = $1 and call_key = $2 and stored_at >= $3";
+
+type Row = Option<(Vec<u8>, String)>;
+
+/// What a key was used for.
+pub(super) async fn find(db: &Db, key: &CreateKey) -> Result<Option<Created>, StoreError> {
+    let query = sqlx::query_as(FIND).bind(&key.caller).bind(&key.key).bind(key.forget_before_us);
+    let before: Row = query.fetch_optional(db.readers()).await.map_err(store_error)?;
+    Ok(used(key, before))
+}
 
 /// Takes a key for a new object, or tells what it was used for. Forgets old keys first.
 pub(super) async fn take(
@@ -14,19 +26,19 @@ pub(super) async fn take(
     now_us: i64,
 ) -> Result<Option<Created>, StoreError> {
     const FORGET: &str = "delete from idempotency where stored_at < $1";
-    const FIND: &str = "select body_hash, object_id from idempotency where caller = $1 and call_key = $2";
     const TAKE: &str = "insert into idempotency (caller, call_key, body_hash, object_id, stored_at)
         values ($1, $2, $3, $4, $5)";
     sqlx::query(FORGET).bind(key.forget_before_us).execute(&mut **tx).await.map_err(store_error)?;
-    let query = sqlx::query_as(FIND).bind(&key.caller).bind(&key.key);
-    let before: Option<(Vec<u8>, String)> = query.fetch_optional(&mut **tx).await.map_err(store_error)?;
-    match before {
-        Some((hash, object_id)) if hash == key.body_hash => Ok(Some(Created::Before(object_id))),
-        Some(_) => Ok(Some(Created::OtherBody)),
-        None => {
-            let query = sqlx::query(TAKE).bind(&key.caller).bind(&key.key).bind(&key.body_hash[..]);
-            query.bind(object_id).bind(now_us).execute(&mut **tx).await.map_err(store_error)?;
-            Ok(None)
-        }
+    let query = sqlx::query_as(FIND).bind(&key.caller).bind(&key.key).bind(key.forget_before_us);
+    let before: Row = query.fetch_optional(&mut **tx).await.map_err(store_error)?;
+    if before.is_none() {
+        let query = sqlx::query(TAKE).bind(&key.caller).bind(&key.key).bind(&key.body_hash[..]);
+        query.bind(object_id).bind(now_us).execute(&mut **tx).await.map_err(store_error)?;
     }
+    Ok(used(key, before))
+}
+
+fn used(key: &CreateKey, before: Row) -> Option<Created> {
+    let (hash, object_id) = before?;
+    Some(if hash == key.body_hash { Created::Before(object_id) } else { Created::OtherBody })
 }
