@@ -43,6 +43,14 @@ impl HashKey {
         AddressHash(hasher.finish())
     }
 
+    /// The hash of a mailbox; upper and lower case are one person.
+    pub fn mailbox(&self, mailbox: &str) -> AddressHash {
+        if mailbox.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.address(Channel::Email, &mailbox.to_ascii_lowercase());
+        }
+        self.address(Channel::Email, mailbox)
+    }
+
     /// The hash of a subscriber number (its digits as in E.164, without plus).
     pub fn number(&self, msisdn: u64) -> AddressHash {
         let mut digits = [0_u8; 20];
@@ -109,6 +117,12 @@ mod tests {
             prop_assert_eq!(a.cmp(&b), a.to_ordered_i64().cmp(&b.to_ordered_i64()));
             prop_assert_eq!(AddressHash::from_ordered_i64(a.to_ordered_i64()), a);
         }
+    }
+
+    #[test]
+    fn case_does_not_make_another_person() {
+        assert_eq!(KEY.mailbox("Lan@Example.test"), KEY.mailbox("lan@example.test"));
+        assert_eq!(KEY.mailbox("lan@example.test"), KEY.address(Channel::Email, "lan@example.test"));
     }
 
     #[test]

@@ -143,3 +143,58 @@ pub trait Connection: Send + Sync {
     /// Stops pulling, waits for replies (at most `drain`), quits; every pulled mail is answered by then.
     async fn stop(self: Box<Self>, drain: Duration);
 }
+
+/// What is the same for all mails of one content and sender.
+#[derive(Debug, Clone, Copy)]
+pub struct Letterhead<'a> {
+    /// The sender's display name; empty for none.
+    pub sender_name: &'a str,
+    /// The sender's mailbox.
+    pub sender: &'a str,
+    /// Domain of return paths and message ids.
+    pub return_domain: &'a str,
+    /// The subject, if it has no slots.
+    pub subject: Option<&'a str>,
+    /// The plain text, if it has no slots.
+    pub text: Option<&'a str>,
+    /// The HTML, if it has no slots; empty = no HTML part at all.
+    pub html: Option<&'a str>,
+}
+
+/// What differs from mail to mail; a part that the letterhead has is not read.
+#[derive(Debug, Clone, Copy)]
+pub struct LetterParts<'a> {
+    /// The recipient's mailbox.
+    pub to: &'a str,
+    /// Which message: at most 32 octets, without personal data; becomes the return path and the message id.
+    pub token: &'a [u8],
+    /// When it is composed, seconds since 1970 UTC.
+    pub date_unix_s: i64,
+    /// The rendered subject.
+    pub subject: &'a str,
+    /// The rendered plain text.
+    pub text: &'a str,
+    /// The rendered HTML; empty = none.
+    pub html: &'a str,
+}
+
+/// A composed mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composed {
+    /// Envelope sender that names the message.
+    pub return_path: String,
+    /// Headers and body, CRLF line ends.
+    pub data: Bytes,
+}
+
+/// Writes mails.
+pub trait Composer: Send + Sync + std::fmt::Debug {
+    /// Encodes what is the same for all; the error says which part cannot be written.
+    fn letterhead(&self, head: &Letterhead<'_>) -> Result<Arc<dyn Stationery>, String>;
+}
+
+/// Mails of one content and sender.
+pub trait Stationery: Send + Sync {
+    /// Writes one mail; the error says which part cannot be written, without its value.
+    fn compose(&self, letter: &LetterParts<'_>) -> Result<Composed, String>;
+}

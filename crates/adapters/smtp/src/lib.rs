@@ -8,6 +8,7 @@
 //! source has something.
 
 mod backoff;
+mod compose;
 mod driver;
 mod error;
 mod task;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use task::Task;
+pub use compose::MimeComposer;
 pub use timeouts::Timeouts;
 
 /// Opens connections to relays.

@@ -142,7 +142,7 @@ impl ReportRpc {
         let key = self.ctx.hash_key();
         let hashed = if address.contains('@') {
             let parsed = violations.check("address", EmailAddress::parse(address));
-            parsed.map(|mailbox| (Channel::Email, key.address(Channel::Email, mailbox.as_str())))
+            parsed.map(|mailbox| (Channel::Email, key.mailbox(mailbox.as_str())))
         } else {
             let parsed = violations.check("address", Msisdn::parse(address, Column::Any));
             parsed.map(|parsed| (Channel::Sms, key.number(parsed.number.as_u64())))
