@@ -8,7 +8,7 @@ use std::time::Duration;
 use loa_wire_smpp::session::Closed;
 use loa_wire_smpp::status;
 
-use crate::driver::Ended;
+use crate::ended::Ended;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -10,30 +10,29 @@
 //! - while too many receipts wait to be stored nothing is read, so the carrier's octets wait in its own socket, and no
 //!   submit expires whose answer may already lie there.
 
+mod fill;
+mod hear;
+
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use loa_domain::limits::SMS_PARTS_MAX;
-use loa_ports::carrier::{
-    BindState, CarrierReceipt, NotStored, Pulled, Submit, SubmitResult, SubmitSource, SubmitVerdict,
-};
+use loa_ports::carrier::{CarrierReceipt, NotStored, Submit, SubmitResult, SubmitSource, SubmitVerdict};
 use loa_ports::clock::Clock;
 use loa_wire_smpp::buffer::ReadBuffer;
-use loa_wire_smpp::receipt::Receipt;
-use loa_wire_smpp::session::{Closed, DeliverToken, Event, Session, State, SubmitError};
-use loa_wire_smpp::status;
+use loa_wire_smpp::session::{Closed, DeliverToken, Session, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::account::Account;
-use crate::exchange::exchange;
+use crate::ended::Ended;
+use crate::exchange::{Exchanged, exchange};
 use crate::meters::Meters;
 use crate::routes::Routes;
+use fill::Next;
 
 /// Octets waiting to be written above which nothing more is encoded.
 const WRITE_OCTETS: usize = 64 * 1024;
@@ -47,25 +46,6 @@ const TICK: Duration = Duration::from_millis(100);
 const LAST_WRITE: Duration = Duration::from_millis(500);
 /// How long a bind that must end by itself (stopped by the carrier, receipts not stored) waits for open answers.
 const OWN_DRAIN: Duration = Duration::from_secs(5);
-
-/// Why a connection, or the try to make one, ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Ended {
-    #[error("could not connect to the carrier: {error}")]
-    Unreachable { error: io::Error },
-    #[error("the account's settings cannot be used: {why}")]
-    Settings { why: String },
-    #[error("{0}")]
-    Closed(Closed),
-    #[error("the connection broke: {error}")]
-    Socket { error: io::Error },
-    #[error("the carrier answered a message with status {status:#06x}, which stops the bind")]
-    Refused { status: u32 },
-    #[error("the receipts could not be stored")]
-    NotStored,
-    #[error("stopped")]
-    Stopped,
-}
 
 /// What a driver needs beside its stream.
 pub(crate) struct Drive<'a> {
@@ -86,15 +66,6 @@ pub(crate) struct Drive<'a> {
 struct Handle {
     handle: u64,
     part: u8,
-}
-
-/// When to pull again.
-#[derive(Clone, Copy, PartialEq)]
-enum Next {
-    Now,
-    WhenReady,
-    WhenAnswered,
-    At(Duration),
 }
 
 type Storing<'a> = Pin<Box<dyn Future<Output = Result<(), NotStored>> + Send + 'a>>;
@@ -157,7 +128,7 @@ where
 
 /// What woke the driver.
 enum Woken {
-    Exchanged(crate::exchange::Exchanged),
+    Exchanged(Exchanged),
     Stored(Result<(), NotStored>),
     Ready,
     Tick,
@@ -228,64 +199,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
         self.finish(broken).await
     }
 
-    /// Pulls what the window has room for and encodes it.
-    fn fill(&mut self, now: Duration) {
-        loop {
-            self.encode(now);
-            let due = match self.next {
-                Next::Now => true,
-                Next::At(at) => at <= now,
-                Next::WhenReady | Next::WhenAnswered => false,
-            };
-            let full = !self.work.is_empty() || self.session.room() == 0 || self.session.out().len() >= WRITE_OCTETS;
-            if !due || full || self.ending.is_some() || self.turn >= PARTS_PER_TURN_MAX {
-                return;
-            }
-            self.next = match self.pull() {
-                Pulled::Empty => Next::WhenReady,
-                Pulled::Full if self.pulled.is_empty() && self.session.in_flight() > 0 => Next::WhenAnswered,
-                Pulled::Full if self.pulled.is_empty() => Next::At(now + TICK),
-                Pulled::Full => Next::Now,
-                Pulled::Paced(wait) => Next::At(now + wait),
-            };
-            self.turn += self.pulled.len();
-            self.work.extend(self.pulled.drain(..));
-        }
-    }
-
-    /// Takes what the window has room for. A message of more parts than the whole window is taken when nothing else is
-    /// open; its last parts then wait here for the first answers.
-    fn pull(&mut self) -> Pulled {
-        let room = self.session.room();
-        let mut pulled = self.drive.source.pull(room, &mut self.pulled);
-        let mut wider = room + 1..=SMS_PARTS_MAX;
-        while pulled == Pulled::Full
-            && self.pulled.is_empty()
-            && self.session.in_flight() == 0
-            && let Some(room) = wider.next()
-        {
-            pulled = self.drive.source.pull(room, &mut self.pulled);
-        }
-        pulled
-    }
-
-    fn encode(&mut self, now: Duration) {
-        while self.session.room() > 0
-            && let Some(submit) = self.work.pop_front()
-        {
-            let handle = Handle { handle: submit.handle, part: submit.part };
-            let routes = &mut self.routes;
-            let taken = self.session.submit(now, handle, |out, sequence| routes.encode(out, sequence, &submit));
-            match taken {
-                Ok(_) => {}
-                Err(SubmitError::Field(error)) => self.results.push(result(handle, Account::unwritable(error))),
-                Err(SubmitError::NotBound | SubmitError::WindowFull) => {
-                    self.results.push(result(handle, SubmitVerdict::NotWritten));
-                }
-            }
-        }
-    }
-
     /// Hands results over and shows how many submits are open.
     fn settle(&mut self) {
         if !self.results.is_empty() {
@@ -296,7 +209,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
         self.drive.in_flight.store(u32::try_from(open).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    fn exchanged(&mut self, exchanged: crate::exchange::Exchanged) -> Option<Ended> {
+    fn exchanged(&mut self, exchanged: Exchanged) -> Option<Ended> {
         self.session.written(exchanged.written);
         if let Some(octets) = exchanged.read {
             self.buffer.filled(octets);
@@ -310,93 +223,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
             self.session.written(usize::MAX);
         }
         Some(Ended::Socket { error })
-    }
-
-    fn feed(&mut self) {
-        let Self { drive, session, buffer, results, receipts, tokens, answer_now, was_bound, next, .. } = self;
-        let (now, mut now_us, mut link_fault) = (drive.clock.monotonic(), None, None);
-        let consumed = session.feed(buffer.data(), now, &mut |event| match event {
-            Event::Bound(_) => {
-                *was_bound = true;
-                drive.source.bind_changed(drive.slot, BindState::Bound);
-            }
-            Event::BindRefused { .. } => {} // the session's state says it
-            Event::Answered { handle, status, message_id, .. } => {
-                results.push(result(handle, drive.account.answered(status, message_id)));
-                if drive.account.stops_link(status) {
-                    link_fault = Some(status);
-                }
-            }
-            Event::AnsweredLate { .. } => drive.meters.late_answers.inc(),
-            Event::Expired { handle } => results.push(result(handle, SubmitVerdict::Unanswered)),
-            Event::Delivered { token, message, .. } => {
-                let now_us = *now_us.get_or_insert_with(|| drive.clock.now_us());
-                let receipt = Receipt::parse(&message);
-                drive.meters.conflicts.inc_by(receipt.is_some_and(|receipt| receipt.conflict).into());
-                match receipt.and_then(|receipt| drive.account.receipt(&receipt, now_us)) {
-                    Some(receipt) => {
-                        receipts.push(receipt);
-                        tokens.push(token);
-                    }
-                    None => {
-                        drive.meters.unmatched.inc();
-                        answer_now.push(token);
-                    }
-                }
-            }
-        });
-        buffer.consume(consumed);
-        if *next == Next::WhenAnswered && !results.is_empty() {
-            *next = Next::Now;
-        }
-        for token in answer_now.drain(..) {
-            session.acknowledge(token, status::ROK);
-        }
-        drive.meters.odd_pdus.inc_by(session.odd_pdus() - self.odd_pdus);
-        self.odd_pdus = session.odd_pdus();
-        if let Some(status) = link_fault {
-            self.end(Ended::Refused { status }, OWN_DRAIN);
-        }
-    }
-
-    fn tick(&mut self, parked: bool) {
-        if parked {
-            return; // answers may lie unread in the socket
-        }
-        let (now, results) = (self.drive.clock.monotonic(), &mut self.results);
-        self.session.tick(now, &mut |event| {
-            if let Event::Expired { handle } = event {
-                results.push(result(handle, SubmitVerdict::Unanswered));
-            }
-        });
-        if self.next == Next::WhenAnswered && !self.results.is_empty() {
-            self.next = Next::Now;
-        }
-    }
-
-    fn stored(&mut self, stored: Result<(), NotStored>, tokens: Vec<DeliverToken>) {
-        match stored {
-            Ok(()) => tokens.into_iter().for_each(|token| self.session.acknowledge(token, status::ROK)),
-            Err(NotStored) => self.end(Ended::NotStored, OWN_DRAIN),
-        }
-    }
-
-    /// Whether there are receipts to store; once storing failed they are left to the carrier, who sends them again.
-    fn receipts_wait(&mut self) -> bool {
-        if matches!(self.ending, Some((Ended::NotStored, _))) {
-            self.receipts.clear();
-            self.tokens.clear();
-        }
-        !self.receipts.is_empty()
-    }
-
-    /// Pulls nothing more; the connection is closed when all answers are there or the patience has ended.
-    fn end(&mut self, why: Ended, patience: Duration) {
-        if self.ending.is_none() {
-            self.ending = Some((why, self.drive.clock.monotonic() + patience));
-            let unwritten = self.work.drain(..);
-            self.results.extend(unwritten.map(|submit| result(Handle::of(&submit), SubmitVerdict::NotWritten)));
-        }
     }
 
     fn say_goodbye(&mut self, now: Duration, storing: bool) {
@@ -444,6 +270,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
             (None, None, _) => Ended::Stopped,
         };
         (ended, self.was_bound)
+    }
+}
+
+impl<S> Driver<'_, S> {
+    /// Pulls nothing more; the connection is closed when all answers are there or the patience has ended.
+    fn end(&mut self, why: Ended, patience: Duration) {
+        if self.ending.is_none() {
+            self.ending = Some((why, self.drive.clock.monotonic() + patience));
+            let unwritten = self.work.drain(..);
+            self.results.extend(unwritten.map(|submit| result(Handle::of(&submit), SubmitVerdict::NotWritten)));
+        }
     }
 }
 

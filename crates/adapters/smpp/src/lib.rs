@@ -13,6 +13,7 @@
 mod account;
 mod backoff;
 mod driver;
+mod ended;
 pub mod engine;
 mod exchange;
 mod link;

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use crate::account::Account;
 use crate::backoff::{Backoff, explain};
-use crate::driver::{Drive, Ended, asked_to_stop, run};
+use crate::driver::{Drive, asked_to_stop, run};
+use crate::ended::Ended;
 use crate::meters::Meters;
 use crate::tls::Tls;
 

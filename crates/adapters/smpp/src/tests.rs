@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::account::tests::account;
-use crate::driver::{Drive, Ended, run};
+use crate::driver::{Drive, run};
+use crate::ended::Ended;
 
 /// No condition of a test may take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
