@@ -46,7 +46,10 @@ pub(crate) fn check(campaign: &Campaign, facts: &Facts, faults: &mut Violations)
     }
     check_variants(&campaign.variants, class, facts, faults);
     field::name("campaign.dataset", &campaign.dataset, faults);
-    let _ = faults.check("campaign.segment", Rule::parse(&campaign.segment));
+    // An empty segment is everybody of the dataset.
+    if !campaign.segment.trim().is_empty() {
+        let _ = faults.check("campaign.segment", Rule::parse(&campaign.segment));
+    }
     if campaign.resend_in_doubt && campaign.lane != i32::from(Lane::Urgent.code()) {
         faults.add("campaign.resend_in_doubt", "only on the urgent lane: elsewhere nobody gets a message twice");
     }

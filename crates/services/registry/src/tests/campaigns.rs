@@ -56,6 +56,7 @@ async fn each_fault_is_named() {
     }
     let urgent = Campaign { class: 5, lane: 1, resend_in_doubt: true, ..world.campaign() };
     create(&world, AUTHOR, "k", urgent).await.unwrap();
+    create(&world, AUTHOR, "k1", Campaign { segment: String::new(), ..world.campaign() }).await.unwrap();
     let narrower = Some(DailyHours { open_minute: 8 * 60, close_minute: 11 * 60 });
     create(&world, AUTHOR, "k2", Campaign { hours: narrower, ..world.campaign() }).await.unwrap();
 }
