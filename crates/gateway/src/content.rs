@@ -71,10 +71,13 @@ impl Registry for PeerRegistry {
 /// A content compiled, or why its messages cannot be rendered.
 pub type Compiled<C> = Result<C, String>;
 
+type Known<C> = Option<Arc<Compiled<C>>>;
+
 /// Compiled contents of this process.
 #[derive(Debug)]
 pub struct Contents<C> {
-    known: Mutex<HashMap<Box<[u8]>, Option<Arc<Compiled<C>>>>>,
+    /// `None` while somebody fetches it.
+    known: Mutex<HashMap<Box<[u8]>, Known<C>>>,
 }
 
 impl<C> Default for Contents<C> {

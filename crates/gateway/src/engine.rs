@@ -99,6 +99,8 @@ pub struct LineState {
     pub state: &'static str,
     /// What went wrong last; empty when well.
     pub last_error: String,
+    /// Parts without answer.
+    pub in_flight: u32,
 }
 
 /// An account at work.
@@ -260,6 +262,11 @@ impl<M: Medium> Engine<M> {
         self.finish(account, finished);
     }
 
+    /// The campaign of a message that is out.
+    pub fn campaign(&self, account: usize, handle: u64) -> Option<CampaignId> {
+        self.accounts[account].queue().offer_of(handle).map(|offer| offer.campaign)
+    }
+
     /// The account told us to slow down.
     pub fn slow_down(&self, account: usize) {
         self.accounts[account].meters.throttled.inc();
@@ -309,6 +316,13 @@ impl<M: Medium> Engine<M> {
         }
         at_work.lines().insert(slot, state);
         self.claim_wake.notify_one();
+    }
+
+    /// How many parts a line waits for, for who asks how it stands.
+    pub(crate) fn line_in_flight(&self, account: usize, slot: u32, in_flight: u32) {
+        if let Some(line) = self.accounts[account].lines().get_mut(&slot) {
+            line.in_flight = in_flight;
+        }
     }
 
     /// A line is gone.

@@ -42,6 +42,9 @@ pub trait Lines: Send + Sync {
 pub trait Line: Send + Sync {
     /// Stops pulling, waits for answers, closes; every message that was pulled is answered by then.
     async fn stop(self: Box<Self>, drain: Duration);
+
+    /// Parts without answer.
+    fn in_flight(&self) -> u32;
 }
 
 /// The kind of the leases of an account's lines.
@@ -55,19 +58,32 @@ pub fn partitions_of(account: &AccountSpec, slot: u32) -> Vec<u32> {
     account.partitions.iter().copied().skip(slot as usize).step_by(lines).collect()
 }
 
+/// Leases that the service wants for something else than lines.
+pub struct Others {
+    /// What it wants.
+    pub wants: Vec<Want>,
+    /// Where their changes are told.
+    pub changes: mpsc::Sender<Change>,
+}
+
 /// Runs a gateway until its context stops.
 pub async fn run<M: Medium>(
     ctx: &Ctx,
     engine: Arc<Engine<M>>,
     leases: Arc<dyn Leases>,
     lines: Arc<dyn Lines>,
+    others: Option<Others>,
 ) -> Result<(), ServiceError> {
     let turns = engine.start();
-    let wants =
-        engine.accounts().iter().map(|account| Want { kind: lease_kind(&account.spec), count: account.spec.lines });
-    let keeper = LeaseKeeper::start(ctx, leases, "", wants.collect()).await?;
+    let lines_of = |account: &AccountSpec| Want { kind: lease_kind(account), count: account.lines };
+    let mut wants: Vec<_> = engine.accounts().iter().map(|account| lines_of(&account.spec)).collect();
+    let others = others.map(|others| {
+        wants.extend(others.wants);
+        others.changes
+    });
+    let keeper = LeaseKeeper::start(ctx, leases, "", wants).await?;
     let mut work =
-        Work { engine: Arc::clone(&engine), keeper, lines, turns, open: HashMap::new(), told: HashMap::new() };
+        Work { engine: Arc::clone(&engine), keeper, lines, turns, others, open: HashMap::new(), told: HashMap::new() };
     let outcome = work.serve(ctx).await;
     work.stop(ctx).await;
     outcome
@@ -78,6 +94,7 @@ struct Work<M: Medium> {
     keeper: LeaseKeeper,
     lines: Arc<dyn Lines>,
     turns: Vec<[mpsc::Sender<Turn>; LANES]>,
+    others: Option<mpsc::Sender<Change>>,
     open: HashMap<(usize, u32), Box<dyn Line>>,
     told: HashMap<usize, Told>,
 }
@@ -99,17 +116,28 @@ impl<M: Medium> Work<M> {
                 () = ctx.stopping() => return Ok(()),
                 why = engine.failed() => return Err(why.into()),
                 change = self.keeper.change() => self.take(ctx, change).await,
-                _ = look.tick() => self.announce(ctx, true).await,
+                _ = look.tick() => {
+                    for ((account, slot), line) in &self.open {
+                        self.engine.line_in_flight(*account, *slot, line.in_flight());
+                    }
+                    self.announce(ctx, true).await;
+                }
             }
         }
     }
 
     async fn take(&mut self, ctx: &Ctx, change: Change) {
-        let (held, gained) = match change {
+        let (held, gained) = match &change {
             Change::Gained(held) => (held, true),
             Change::Lost(held) => (held, false),
         };
-        let Some(account) = self.account_of(&held) else { return };
+        let Some(account) = self.account_of(held) else {
+            if let Some(others) = &self.others {
+                // Who has ended wants nothing any more.
+                let _ended = others.send(change).await;
+            }
+            return;
+        };
         let slot = held.number;
         for partition in partitions_of(&self.engine.accounts()[account].spec, slot) {
             let turn = if gained { Turn::Gain(partition) } else { Turn::Lose(partition) };

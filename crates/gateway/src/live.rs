@@ -6,10 +6,12 @@
 //! Must stay true: a watermark never passes an unfinished record; marks and the watermarks that rest on them are taken
 //! together.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use loa_domain::ids::SliceKey;
 use loa_ports::store::claims::Mark;
+
+use crate::progress::Progress;
 
 /// A partition of a lane topic: the lane's place among the topics, and the partition.
 pub(crate) type Place = (usize, u32);
@@ -29,22 +31,11 @@ struct Slice {
     published: bool,
 }
 
-#[derive(Debug)]
-struct Progress {
-    holding: u64,
-    /// Records read and not finished, and finished ones behind them: offset, slices left.
-    records: VecDeque<(i64, u32)>,
-    watermark: i64,
-    /// The offset after the last record read.
-    next: i64,
-    changed: bool,
-}
-
 /// Slices and partitions of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     slices: HashMap<SliceKey, Slice>,
-    partitions: HashMap<Place, Progress>,
+    partitions: HashMap<Place, (u64, Progress)>,
     holdings: u64,
     marks: Vec<Mark>,
     forgettable: Vec<SliceKey>,
@@ -72,9 +63,7 @@ impl Live {
     /// The partition is read from this offset on.
     pub(crate) fn gain(&mut self, place: Place, from: i64) {
         self.holdings += 1;
-        let records = VecDeque::new();
-        let progress = Progress { holding: self.holdings, records, watermark: from, next: from, changed: false };
-        self.partitions.insert(place, progress);
+        self.partitions.insert(place, (self.holdings, Progress::from(from)));
     }
 
     /// The partition is somebody else's.
@@ -85,10 +74,10 @@ impl Live {
     /// A record was read: which of its slices are new to this process. The others are in flight, and the record waits for
     /// them too.
     pub(crate) fn read(&mut self, place: Place, offset: i64, slices: impl Iterator<Item = SliceKey>) -> Vec<SliceKey> {
-        let Some(progress) = self.partitions.get_mut(&place) else { return Vec::new() };
-        let waiter = Waiter { place, holding: progress.holding, offset };
+        let Some((holding, progress)) = self.partitions.get_mut(&place) else { return Vec::new() };
+        let waiter = Waiter { place, holding: *holding, offset };
         // A record that comes a second time is answered, and waits for nothing: it is counted where it came first.
-        let repeated = offset < progress.next;
+        let repeated = progress.has_read(offset);
         let (mut new, mut left) = (Vec::new(), 0);
         for key in slices {
             let slice = self.slices.entry(key).or_insert_with(|| {
@@ -102,9 +91,7 @@ impl Live {
             }
         }
         if !repeated {
-            progress.next = offset + 1;
-            progress.records.push_back((offset, left));
-            progress.advance();
+            progress.read(offset, left);
         }
         new
     }
@@ -114,8 +101,8 @@ impl Live {
         if let Some(slice) = self.slices.get_mut(&key) {
             slice.published = true;
             for waiter in std::mem::take(&mut slice.waiters) {
-                let progress = self.partitions.get_mut(&waiter.place);
-                if let Some(progress) = progress.filter(|progress| progress.holding == waiter.holding) {
+                let held = self.partitions.get_mut(&waiter.place);
+                if let Some((_, progress)) = held.filter(|(holding, _)| *holding == waiter.holding) {
                     progress.finish_one(waiter.offset);
                 }
             }
@@ -131,13 +118,8 @@ impl Live {
 
     /// What is to be stored now.
     pub(crate) fn take_to_store(&mut self) -> ToStore {
-        let risen = self.partitions.iter_mut().filter(|(_, progress)| progress.changed);
-        let watermarks = risen
-            .map(|(&place, progress)| {
-                progress.changed = false;
-                (place, progress.watermark)
-            })
-            .collect();
+        let risen = |(place, (_, progress)): (&Place, &mut (u64, Progress))| Some((*place, progress.take_risen()?));
+        let watermarks = self.partitions.iter_mut().filter_map(risen).collect();
         ToStore { marks: std::mem::take(&mut self.marks), watermarks, slices: std::mem::take(&mut self.forgettable) }
     }
 
@@ -148,24 +130,6 @@ impl Live {
             if self.slices.get(key).is_some_and(|slice| slice.published) {
                 self.slices.remove(key);
             }
-        }
-    }
-}
-
-impl Progress {
-    fn finish_one(&mut self, offset: i64) {
-        let at = self.records.partition_point(|&(known, _)| known < offset);
-        if let Some((_, left)) = self.records.get_mut(at).filter(|(known, _)| *known == offset) {
-            *left = left.saturating_sub(1);
-        }
-        self.advance();
-    }
-
-    fn advance(&mut self) {
-        while let Some(&(offset, 0)) = self.records.front() {
-            self.records.pop_front();
-            self.watermark = offset + 1;
-            self.changed = true;
         }
     }
 }

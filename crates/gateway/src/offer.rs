@@ -161,8 +161,10 @@ impl Offer {
     /// Parts of a slice's texts as dispatch counted them.
     pub fn parts(&self, slice: u16) -> u32 {
         let range = self.range(slice);
-        let counted = self.parts.get(range.clone());
-        let parts = counted.map_or(range.len(), |parts| parts.iter().copied().map(usize::from).sum());
+        let parts = match self.parts.get(range.clone()) {
+            Some(parts) => parts.iter().copied().map(usize::from).sum(),
+            None => range.len(),
+        };
         u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
@@ -172,7 +174,7 @@ impl Offer {
             Addresses::Numbers(numbers) => key.number(numbers.get(recipient).copied().unwrap_or_default()),
             Addresses::Mailboxes(mailboxes) => {
                 let mailbox = mailboxes.get(recipient).map_or("", String::as_str);
-                key.address(Channel::Email, &mailbox.to_lowercase())
+                key.mailbox(mailbox)
             }
         }
     }

@@ -533,6 +533,11 @@ impl<R> Queue<R> {
         place.begun.take()
     }
 
+    /// The release of a message that is out.
+    pub(crate) fn offer_of(&self, handle: u64) -> Option<&Arc<Offer>> {
+        self.get(slot_of(handle).0).map(|begun| &begun.offer)
+    }
+
     fn get(&self, slot: Slot) -> Option<&Begun<R>> {
         let place = self.slots.get(slot.number as usize).filter(|place| place.generation == slot.generation)?;
         place.begun.as_ref()
