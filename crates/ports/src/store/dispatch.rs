@@ -264,7 +264,7 @@ pub trait DispatchStore: Send + Sync + std::fmt::Debug {
     async fn single_chunks(&self, keys: &[ChunkKey]) -> Result<Vec<SingleChunk>, StoreError>;
 
     /// Those of the ids that stand in a chunk already.
-    async fn placed(&self, shard: Shard, ids: &[u64]) -> Result<Vec<u64>, StoreError>;
+    async fn placed(&self, ids: &[u64]) -> Result<Vec<u64>, StoreError>;
 
     /// Takes single sends in, in order, with the offsets of the requests they came from: one transaction.
     async fn accept(

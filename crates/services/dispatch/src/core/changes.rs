@@ -44,6 +44,12 @@ impl Changes {
         self.passed.retain(|&(of, _)| of != shard);
     }
 
+    fn is_empty(&self) -> bool {
+        let Self { rows, progress, touched, cursors, finished, blocks, singles, passed } = self;
+        let of_rows = rows.is_empty() && progress.is_empty() && touched.is_empty() && cursors.is_empty();
+        of_rows && finished.is_empty() && blocks.is_empty() && singles.is_empty() && passed.is_empty()
+    }
+
     fn shards(&self) -> BTreeSet<Shard> {
         let of_rows = self.rows.iter().chain(&self.progress).map(|&(shard, _, _)| shard);
         let of_chunks = self.touched.iter().map(|&(shard, _)| shard);
@@ -78,7 +84,7 @@ impl Engine {
 
     /// Whether a transaction is due at all.
     pub(crate) fn has_changes(&self) -> bool {
-        self.shards.values().any(|core| !core.offsets.is_empty()) || !self.changes.shards().is_empty()
+        self.shards.values().any(|core| !core.offsets.is_empty()) || !self.changes.is_empty()
     }
 
     /// The transaction that brings the store to what memory says; `None` if it is there.

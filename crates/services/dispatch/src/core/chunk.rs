@@ -106,14 +106,6 @@ impl Chunk {
         self.rows.push(row);
     }
 
-    /// Decides that indices are never sent; the number of the row that says so.
-    pub(crate) fn decide(&mut self, decided: Vec<Decided>, now_us: i64) -> u32 {
-        let row = Row { decided, ..Row::new(self.next_no(), now_us) };
-        let no = row.no;
-        self.push(row);
-        no
-    }
-
     /// Sets each row's `open` anew; the numbers of the rows where it changed.
     pub(crate) fn refresh_open(&mut self) -> Vec<u32> {
         let mut changed = Vec::new();

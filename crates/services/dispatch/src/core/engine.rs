@@ -96,6 +96,21 @@ impl Engine {
         sources.into_iter().for_each(|key| self.enqueue(key, false, now));
     }
 
+    /// suppression.v1 has a hole: nothing may be released.
+    pub(crate) fn set_unready(&mut self, shard: Shard) {
+        if let Some(core) = self.shards.get_mut(&shard) {
+            core.ready = false;
+        }
+    }
+
+    /// Settlements were lost: every unsettled row's record is published again, so that gateways answer from their claims.
+    pub(crate) fn publish_again(&mut self, shard: Shard, now: Now) {
+        let Some(core) = self.shards.get_mut(&shard) else { return };
+        core.chunks.values_mut().flat_map(|chunk| &mut chunk.rows).for_each(|row| row.again_at_us = i64::MIN);
+        let keys: Vec<_> = core.chunks.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.touch(shard, key, now));
+    }
+
     /// Forgets a shard.
     pub(crate) fn lose(&mut self, shard: Shard) {
         let Some(core) = self.shards.remove(&shard) else { return };

@@ -54,10 +54,13 @@ impl Fetch {
 
 /// A chunk without its recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) chunk: u32,
-    pub(crate) account: AccountId,
-    pub(crate) size: u16,
+pub struct Head {
+    /// Its number within the variant.
+    pub chunk: u32,
+    /// The account it is routed to.
+    pub account: AccountId,
+    /// How many recipients it holds.
+    pub size: u16,
 }
 
 /// Chunks held and reads under way.

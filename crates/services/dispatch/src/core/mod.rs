@@ -25,9 +25,10 @@ mod settled;
 mod shard;
 mod singles;
 mod source;
+mod status;
 mod suppressed;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timers;
 mod turns;
 
@@ -36,13 +37,14 @@ use std::time::Duration;
 use loa_domain::hours::DailyWindow;
 use loa_domain::ids::{CampaignId, Shard};
 
-pub(crate) use account::HEARD_MAX;
 pub(crate) use data::ChunkData;
 pub(crate) use engine::Engine;
-pub(crate) use fetch::{Fetch, Head};
+pub(crate) use fetch::Fetch;
+pub use fetch::Head;
 pub(crate) use outgoing::{Outgoing, Said};
 pub(crate) use settled::Settled;
 pub(crate) use singles::{NewChunk, SingleBody};
+pub(crate) use status::Status;
 
 /// Microseconds of a second.
 pub(crate) const SECOND_US: i64 = 1_000_000;

@@ -97,6 +97,9 @@ impl Engine {
             tracing::warn!(campaign = %key.campaign, account = %self.accounts.get(key.account).id, "synthetic people are held: the account is no simulator");
             return Turn::Idle;
         }
+        if !self.shards.get(&key.shard).is_some_and(|core| core.ready) {
+            return Turn::Idle;
+        }
         let open = Open { closes_at_us, suppressed, room, now };
         let due = self.sources.get(&key).and_then(|source| source.due.first().copied());
         match due {
@@ -133,7 +136,7 @@ impl Engine {
         let Some(data) = self.library.get(front.key).cloned() else { return Turn::Idle };
         if data.size() != front.size {
             // Freezes never change; a chunk of another size is another chunk.
-            tracing::error!(chunk = ?front.key, "LOA-131 a chunk is not as it was when its campaign was planned; its route stands still");
+            tracing::error!(code = "LOA-114", chunk = ?front.key, "a chunk is not as it was when its campaign was planned; its route stands still");
             return Turn::Idle;
         }
         let picked = self.pick(key, &data, open, (at..front.size).map(|index| (index, 0)));

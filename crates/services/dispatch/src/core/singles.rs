@@ -96,7 +96,7 @@ impl Engine {
             match SingleBody::read(&single) {
                 Ok(body) => self.add_single(shard, &single, body, true, now),
                 Err(error) => {
-                    tracing::error!(chunk = ?single.key, %error, "LOA-132 a stored chunk of single sends cannot be read")
+                    tracing::error!(code = "LOA-115", chunk = ?single.key, %error, "a stored chunk of single sends cannot be read")
                 }
             }
         }
@@ -120,6 +120,11 @@ impl Engine {
         }
         source.plan.push_back(Planned { key, size });
         self.enqueue(source_key, false, now);
+    }
+
+    /// Ids that stand in chunks which are not stored yet.
+    pub(crate) fn members_waiting(&self) -> impl Iterator<Item = u64> {
+        self.changes.singles.iter().flat_map(|single| single.members.iter().copied())
     }
 
     /// Makes a chunk of what waits.

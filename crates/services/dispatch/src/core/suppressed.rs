@@ -33,11 +33,6 @@ impl Suppressed {
         Self { hashes, scopes, delta: BTreeMap::new() }
     }
 
-    /// How many entries are in force, at most (entries of the delta may stand in the base too).
-    pub(crate) fn len(&self) -> usize {
-        self.hashes.len() + self.delta.len()
-    }
-
     /// Takes a record: an entry is set, or lifted.
     pub(crate) fn apply(&mut self, address: AddressHash, scope: Scope, lifted: bool) {
         self.delta.insert((address.0, scope.0), lifted);

@@ -18,10 +18,6 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.campaigns.is_empty()
-    }
-
     /// Puts a source at the end of its campaign's turns.
     pub(crate) fn push_back(&mut self, source: SourceKey) {
         self.sources_of(source.campaign, false).push_back(source);
@@ -96,7 +92,6 @@ mod tests {
         ring.push_front(source(2, 5));
         assert_eq!(ring.pop(), Some(source(2, 5)));
         ring.retain(|kept| kept.shard.number() != 0);
-        assert!(ring.is_empty());
         assert_eq!(ring.pop(), None);
     }
 }

@@ -10,7 +10,7 @@ use loa_domain::mask::Mask;
 
 /// How the gateways treat a slice that nobody has claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// Hands all over.
     Send,
     /// Refuses all for good.
@@ -31,15 +31,15 @@ struct Claim {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Gateways {
+pub(crate) struct Gateways {
     claims: BTreeMap<SliceKey, Claim>,
     /// How often each message was handed over.
-    pub(super) sent: BTreeMap<(ChunkKey, u16), u32>,
+    pub(crate) sent: BTreeMap<(ChunkKey, u16), u32>,
 }
 
 impl Gateways {
     /// Reads a release record: the settlements that follow at once.
-    pub(super) fn read(&mut self, release: &event::Release, now_us: i64, manner: Manner) -> Vec<event::SliceSettled> {
+    pub(crate) fn read(&mut self, release: &event::Release, now_us: i64, manner: Manner) -> Vec<event::SliceSettled> {
         let key = convert::release_key(release).unwrap();
         let mask = convert::mask(&release.mask).unwrap();
         let length = release.slice_length as usize;
@@ -61,7 +61,7 @@ impl Gateways {
     }
 
     /// Frozen claimants wake and say what they had done.
-    pub(super) fn wake(&mut self) -> Vec<event::SliceSettled> {
+    pub(crate) fn wake(&mut self) -> Vec<event::SliceSettled> {
         let asleep = self.claims.values_mut().filter(|claim| !claim.known);
         asleep
             .map(|claim| {

@@ -320,7 +320,7 @@ impl World {
 }
 
 /// Chunks alternate between two shards; people have one or two parts.
-pub(super) fn chunk(freeze: FreezeId, number: u32, size: u16) -> (ChunkKey, audience::Chunk) {
+pub(crate) fn chunk(freeze: FreezeId, number: u32, size: u16) -> (ChunkKey, audience::Chunk) {
     let key = ChunkKey { freeze, variant: 0, chunk: number };
     let shard = number % 2;
     let first = u64::from(shard) << 58 | u64::from(number) << 32;

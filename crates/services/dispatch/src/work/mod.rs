@@ -1,0 +1,275 @@
+//! The loop around the engine: read, let it decide, commit, publish.
+//!
+//! Woken by records, controls, leases, answers and timers; nothing is polled.
+//!
+//! Must stay true: whatever goes wrong with a shard, it is dropped from memory and read again from the store; a record is
+//! appended only after the transaction that holds its row.
+
+mod fetch;
+mod load;
+mod place;
+mod publish;
+mod read;
+mod retain;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loa_contract::pb::event::v1 as event;
+use loa_contract::topics::{SettlementsTopic, SinglesTopic, SuppressionTopic, Topic as _};
+use loa_domain::ids::{CampaignId, Shard};
+use loa_domain::limits::SHARDS;
+use loa_ports::lease::Held;
+use loa_ports::log::{Log, Reader};
+use loa_ports::store::dispatch::DispatchStore;
+use loa_runtime::control::ControlView;
+use loa_runtime::lease::{Change, LeaseKeeper, Want};
+use loa_runtime::{Ctx, ServiceError};
+use tokio::sync::{mpsc, watch};
+
+use crate::content::Library;
+use crate::core::{Engine, Now, Outgoing};
+use crate::intake::requests::{self, REQUEST_PARTITIONS, REQUESTS};
+use crate::options::Options;
+use crate::service::Dispatch;
+
+/// The kind of lease of a shard.
+const SHARD: &str = "shard";
+/// Records of one read, at most.
+const READ_MAX: usize = 256;
+/// What changed without a new row is stored at the latest after so long; a row takes it along sooner.
+const FLUSH_WAIT: Duration = Duration::from_millis(20);
+/// What failed is tried again after so long.
+const RETRY_WAIT: Duration = Duration::from_millis(200);
+/// The longest sleep: leases and clocks are looked at by others, so this is only a bound.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// Changes of request leases on their way to the intake, at most.
+const REQUEST_CHANGES_MAX: usize = 64;
+
+/// Runs dispatch until the context stops.
+pub(crate) async fn run(ctx: Ctx, dispatch: Dispatch) -> Result<(), ServiceError> {
+    let Dispatch { store, leases, log, view, options, chunks, contents, intake, status_calls: mut calls, .. } =
+        dispatch;
+    let wants = vec![
+        Want { kind: SHARD.to_owned(), count: u32::from(SHARDS) },
+        Want { kind: REQUESTS.to_owned(), count: REQUEST_PARTITIONS },
+    ];
+    let keeper = LeaseKeeper::start(&ctx, leases, &options.endpoint, wants).await?;
+    let (requests, changes) = mpsc::channel(REQUEST_CHANGES_MAX);
+    ctx.spawn("dispatch requests", requests::run(intake, changes));
+    let readers = Readers {
+        settlements: log.reader(SettlementsTopic::SPEC, Vec::new()).await?,
+        suppression: log.reader(SuppressionTopic::SPEC, Vec::new()).await?,
+        singles: log.reader(SinglesTopic::SPEC, Vec::new()).await?,
+    };
+    let mut work = Work {
+        engine: Engine::new(options.rules(), *ctx.hash_key()),
+        controls: view.changed(),
+        fetching: fetch::Fetching::new(chunks, Arc::clone(&store)),
+        meters: Meters::new(&ctx),
+        ctx,
+        store,
+        log,
+        view,
+        options,
+        contents,
+        keeper,
+        requests,
+        readers,
+        known: BTreeMap::new(),
+        loading: BTreeMap::new(),
+        behind: BTreeMap::new(),
+        outgoing: Vec::new(),
+        dirty_since: None,
+        retry_at: Duration::ZERO,
+        read_at: Duration::ZERO,
+        singles_at: Duration::ZERO,
+        retain_at: Duration::ZERO,
+    };
+    work.controls.mark_changed();
+    while work.turn(&mut calls).await {}
+    work.stop().await;
+    Ok(())
+}
+
+pub(super) struct Readers {
+    settlements: Box<dyn Reader>,
+    suppression: Box<dyn Reader>,
+    singles: Box<dyn Reader>,
+}
+
+/// Everything the loop holds.
+pub(super) struct Work {
+    ctx: Ctx,
+    store: Arc<dyn DispatchStore>,
+    log: Arc<dyn Log>,
+    view: ControlView,
+    options: Options,
+    contents: Arc<Library>,
+    keeper: LeaseKeeper,
+    controls: watch::Receiver<u64>,
+    requests: mpsc::Sender<Change>,
+    readers: Readers,
+    engine: Engine,
+    fetching: fetch::Fetching,
+    meters: Meters,
+    /// Campaigns as the engine was told of them.
+    known: BTreeMap<CampaignId, Arc<event::CampaignControl>>,
+    /// Shards to be read from the store, not before that time.
+    loading: BTreeMap<Shard, (Held, Duration)>,
+    /// Shards whose suppression list is not complete: the offset that it must reach.
+    behind: BTreeMap<Shard, i64>,
+    /// Records that the log has not acknowledged.
+    outgoing: Vec<Outgoing>,
+    /// Since when there is something to store.
+    dirty_since: Option<Duration>,
+    /// When to publish again after the log was away.
+    retry_at: Duration,
+    /// When to read again after the log was away.
+    read_at: Duration,
+    /// When to read single sends again after something they need was away.
+    singles_at: Duration,
+    /// When to delete again what is old.
+    retain_at: Duration,
+}
+
+/// Meters of the role.
+struct Meters {
+    rows: prometheus::IntCounter,
+    recipients: prometheus::IntCounter,
+    gaps: prometheus::IntCounter,
+}
+
+impl Meters {
+    fn new(ctx: &Ctx) -> Self {
+        let counter = |name, help| ctx.metrics().counter(name, help);
+        Self {
+            rows: counter("loa_dispatch_rows_total", "Release rows stored"),
+            recipients: counter("loa_dispatch_offered_total", "Recipients offered to gateways"),
+            gaps: counter("loa_dispatch_log_gaps_total", "Log gaps met"),
+        }
+    }
+}
+
+impl Work {
+    /// One turn of the loop; `false` when the context is stopping.
+    async fn turn(&mut self, calls: &mut mpsc::Receiver<crate::service::StatusCall>) -> bool {
+        let busy = self.drive().await;
+        let sleep = if busy { Duration::ZERO } else { self.sleep() };
+        let (ctx, now) = (self.ctx.clone(), self.ctx.monotonic());
+        let reads = now >= self.read_at;
+        let singles = reads && now >= self.singles_at;
+        tokio::select! {
+            biased;
+            () = ctx.stopping() => return false,
+            change = self.keeper.change() => self.lease(change).await,
+            Ok(()) = self.controls.changed() => self.hear(),
+            Some(fetched) = self.fetching.done.recv() => self.fetched(fetched),
+            records = self.readers.suppression.next(READ_MAX), if reads => self.read_suppression(records),
+            records = self.readers.settlements.next(READ_MAX), if reads => self.read_settlements(records).await,
+            records = self.readers.singles.next(READ_MAX), if singles => self.read_singles(records).await,
+            Some(call) = calls.recv() => {
+                let status = self.engine.status(self.now());
+                // The caller may have gone.
+                call.send(status).unwrap_or_default();
+            }
+            () = tokio::time::sleep(sleep) => {}
+        }
+        true
+    }
+
+    /// Lets the engine do what it can; whether there is more to do at once.
+    async fn drive(&mut self) -> bool {
+        self.load().await;
+        self.look_ready();
+        let more = self.engine.run(self.now());
+        self.fetch();
+        let stored = self.commit_if_due().await;
+        let said = stored && self.publish().await;
+        self.fetch();
+        self.retain().await;
+        more || said
+    }
+
+    fn now(&self) -> Now {
+        Now { us: self.ctx.now_us(), mono: self.ctx.monotonic() }
+    }
+
+    /// How long nothing is to be done, if nothing happens.
+    fn sleep(&self) -> Duration {
+        let now = self.now();
+        let wake = self.engine.next_wake_us().map(|at_us| u64::try_from(at_us - now.us).unwrap_or(0));
+        let wake = wake.map_or(SLEEP_MAX, Duration::from_micros);
+        let until = |at: Duration| at.saturating_sub(now.mono);
+        let flush = self.dirty_since.map(|since| until(since + FLUSH_WAIT));
+        let loads = self.loading.values().map(|&(_, at)| until(at)).min();
+        let retry = (!self.outgoing.is_empty()).then(|| until(self.retry_at));
+        let behind = (!self.behind.is_empty()).then_some(RETRY_WAIT);
+        let later = |at: Duration| (at > now.mono).then(|| until(at));
+        let (reads, singles) = (later(self.read_at), later(self.singles_at));
+        let others = [flush, loads, retry, behind, reads, singles].into_iter().flatten();
+        others.fold(wake, Duration::min).min(SLEEP_MAX)
+    }
+
+    /// control.v1 has something new.
+    fn hear(&mut self) {
+        let now = self.now();
+        for account in self.view.accounts() {
+            let heard_at = self.view.account_read_at(&account.account).unwrap_or_default();
+            if let Err(error) = self.engine.hear_account(&account, heard_at) {
+                tracing::warn!(account = account.account, %error, "an account is announced wrongly; nothing is released to it");
+            }
+        }
+        for campaign in self.view.campaigns() {
+            let Ok(id) = CampaignId::from_bytes(&campaign.campaign_id) else { continue };
+            if self.known.get(&id).is_some_and(|known| Arc::ptr_eq(known, &campaign)) {
+                continue;
+            }
+            if let Err(error) = self.engine.hear_campaign(&campaign, now) {
+                tracing::error!(campaign = %id, %error, "a campaign state cannot be used; nothing of it is released");
+            }
+            self.known.insert(id, campaign);
+        }
+    }
+
+    async fn lease(&mut self, change: Change) {
+        let (kind, number) = match &change {
+            Change::Gained(held) | Change::Lost(held) => (held.kind.as_str(), held.number),
+        };
+        if kind != SHARD {
+            // The intake ends with the context only, so the channel is open.
+            self.requests.send(change).await.unwrap_or_default();
+            return;
+        }
+        let Ok(shard) = Shard::new(number) else { return };
+        match change {
+            Change::Gained(held) => drop(self.loading.insert(shard, (held, Duration::ZERO))),
+            Change::Lost(held) => {
+                self.loading.retain(|_, (wanted, _)| *wanted != held);
+                if self.engine.held().any(|(_, known)| *known == held) {
+                    self.forget(shard);
+                }
+            }
+        }
+    }
+
+    /// Lets go of a shard.
+    fn forget(&mut self, shard: Shard) {
+        self.engine.lose(shard);
+        self.behind.remove(&shard);
+        self.readers.settlements.unassign(shard.number());
+        self.readers.suppression.unassign(shard.number());
+        self.readers.singles.unassign(shard.number());
+    }
+
+    /// Stores and says what is left, then gives the leases back.
+    async fn stop(mut self) {
+        self.dirty_since = Some(Duration::ZERO);
+        if self.commit_if_due().await && self.publish().await && self.engine.has_changes() {
+            self.dirty_since = Some(Duration::ZERO);
+            self.commit_if_due().await;
+        }
+        self.keeper.stop().await;
+    }
+}

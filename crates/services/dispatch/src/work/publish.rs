@@ -1,0 +1,103 @@
+//! Committing and publishing.
+//!
+//! Must stay true: after any doubt about a transaction everything it touched is dropped and read again; a record that was
+//! not acknowledged is appended again until it is.
+
+use std::time::Duration;
+
+use loa_domain::ids::Shard;
+use loa_ports::log::{Append, LogError};
+use loa_ports::store::StoreError;
+use loa_ports::store::dispatch::Commit;
+use loa_runtime::record::append_to;
+
+use super::{FLUSH_WAIT, RETRY_WAIT, Work};
+use crate::core::{Outgoing, Said};
+
+impl Work {
+    /// Commits if rows wait for it, or if changes have waited long enough; `false` if it failed.
+    pub(super) async fn commit_if_due(&mut self) -> bool {
+        if !self.engine.has_changes() {
+            self.dirty_since = None;
+            return true;
+        }
+        let now = self.ctx.monotonic();
+        let since = *self.dirty_since.get_or_insert(now);
+        if !self.engine.has_new_rows() && now < since + FLUSH_WAIT {
+            return true;
+        }
+        self.dirty_since = None;
+        let Some(commit) = self.engine.commit() else { return true };
+        match self.store.commit(&commit).await {
+            Ok(()) => {
+                self.count(&commit);
+                self.engine.committed(self.now());
+                true
+            }
+            Err(error) => {
+                self.not_committed(&commit, &error);
+                false
+            }
+        }
+    }
+
+    fn count(&self, commit: &Commit) {
+        self.meters.rows.inc_by(commit.rows.len() as u64);
+        self.meters.recipients.inc_by(commit.rows.iter().map(|row| row.mask.len() as u64).sum());
+    }
+
+    fn not_committed(&mut self, commit: &Commit, error: &StoreError) {
+        tracing::warn!(shards = commit.fence.held.len(), %error, "a transaction was not confirmed; its shards are read again");
+        for held in &commit.fence.held {
+            let Ok(shard) = Shard::new(held.number) else { continue };
+            self.reload(shard);
+            if matches!(error, StoreError::Fenced { number, .. } if *number == held.number) {
+                self.keeper.lost(held);
+            }
+        }
+    }
+
+    /// Appends what is due; whether anything was said.
+    pub(super) async fn publish(&mut self) -> bool {
+        if self.engine.has_new_rows() || (!self.outgoing.is_empty() && self.ctx.monotonic() < self.retry_at) {
+            return false;
+        }
+        if self.outgoing.is_empty() {
+            self.outgoing = self.engine.outgoing(self.now());
+        }
+        if self.outgoing.is_empty() {
+            return false;
+        }
+        match self.log.append(self.outgoing.iter().map(append).collect()).await {
+            Ok(_) => {
+                let records = std::mem::take(&mut self.outgoing);
+                self.engine.published(&records, self.now());
+                true
+            }
+            Err(error) => {
+                self.not_published(&error);
+                false
+            }
+        }
+    }
+
+    fn not_published(&mut self, error: &LogError) {
+        tracing::warn!(records = self.outgoing.len(), %error, "records could not be published");
+        if error.is_away() {
+            self.retry_at = self.ctx.monotonic() + RETRY_WAIT;
+            return;
+        }
+        // One of them can never be taken; the others go again on their own, and so does it, at long intervals.
+        let records = std::mem::take(&mut self.outgoing);
+        self.retry_at = Duration::ZERO;
+        self.engine.published(&records, self.now());
+    }
+}
+
+fn append(outgoing: &Outgoing) -> Append {
+    let key = bytes::Bytes::new();
+    match &outgoing.said {
+        Said::Release(release) => append_to(outgoing.topic, outgoing.partition, key, release.as_ref()),
+        Said::Words(words) => append_to(outgoing.topic, outgoing.partition, key, words),
+    }
+}
