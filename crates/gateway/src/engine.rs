@@ -78,7 +78,7 @@ pub struct AccountSpec {
     pub id: AccountId,
     /// Parts or mails a second over all nodes.
     pub rate: f64,
-    /// Parts without answer on one line.
+    /// Parts without answer on one line, as it may ask for them at once; a share of it is kept for urgent.
     pub window: u32,
     /// Binds or connections over all nodes.
     pub lines: u32,

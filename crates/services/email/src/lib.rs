@@ -67,7 +67,8 @@ impl EmailGateway {
         let accounts = config.relays.iter().map(|relay| AccountSpec {
             id: relay.relay.id.clone(),
             rate: relay.rate,
-            window: relay.relay.pipeline.max(1).saturating_mul(relay.connections),
+            // A connection asks for one mail at a time: a larger window would keep room free that is never asked for.
+            window: 1,
             lines: relay.connections,
             partitions: relay.partitions.clone(),
             simulator: relay.simulator,

@@ -1,0 +1,289 @@
+//! References of one partition in memory, and the receipts that wait for theirs.
+//!
+//! About forty bytes for each part that waits for its receipt: chunks are named by a number, ids by their keyed hash.
+//!
+//! Must stay true: of two references under one id the newer counts; a receipt older than its submission by more than an hour
+//! belongs to an earlier use of the id; a receipt finds its reference whichever of them comes first.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use loa_contract::pb::event::v1 as event;
+use loa_domain::limits::RECEIPT_HOURS_MAX;
+
+/// A receipt that finds no reference waits this long for it.
+pub(crate) const PARK: Duration = Duration::from_secs(60);
+/// Carriers' clocks may differ from ours by this much.
+const CLOCK_SLACK_US: i64 = 3_600 * 1_000_000;
+const REFERENCE_US_MAX: i64 = RECEIPT_HOURS_MAX * 3_600 * 1_000_000;
+
+/// A part that waits for its receipt.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    chunk: u32,
+    submitted_at_s: u32,
+    release_no: u32,
+    index: u16,
+    part: u8,
+    parts: u8,
+}
+
+/// A receipt as it waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    /// What it says.
+    pub(crate) receipt: event::Receipt,
+    /// The record it stands in.
+    pub(crate) offset: i64,
+    /// The account, by its place in the configuration; `None` if it is not there any more.
+    pub(crate) account: Option<usize>,
+}
+
+/// A receipt with its message.
+#[derive(Debug)]
+pub(crate) struct Match {
+    /// Whose.
+    pub(crate) chunk: Arc<event::ReferenceChunk>,
+    /// What is said of it; `chunk` is filled in by who writes the record.
+    pub(crate) outcome: event::Outcome,
+    /// The record it stands in.
+    pub(crate) offset: i64,
+}
+
+/// References and waiting receipts of a partition.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    entries: HashMap<u64, Entry>,
+    parked: HashMap<u64, Vec<(u64, Waiting)>>,
+    parking: VecDeque<(Duration, u64, u64)>,
+    tickets: u64,
+}
+
+/// Chunks by number, shared by all partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    slots: Vec<(Arc<event::ReferenceChunk>, u32)>,
+    free: Vec<u32>,
+    places: HashMap<Vec<u8>, u32>,
+}
+
+impl Chunks {
+    fn name(chunk: &event::ReferenceChunk) -> Vec<u8> {
+        let key = chunk.chunk.clone().unwrap_or_default();
+        [&key.freeze_id[..], &key.variant.to_le_bytes(), &key.chunk.to_le_bytes()].concat()
+    }
+
+    fn hold(&mut self, chunk: &event::ReferenceChunk) -> u32 {
+        let name = Self::name(chunk);
+        if let Some(&at) = self.places.get(&name) {
+            self.slots[at as usize].1 += 1;
+            return at;
+        }
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Default::default());
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.slots[at as usize] = (Arc::new(chunk.clone()), 1);
+        self.places.insert(name, at);
+        at
+    }
+
+    fn release(&mut self, at: u32) {
+        let slot = &mut self.slots[at as usize];
+        slot.1 -= 1;
+        if slot.1 == 0 {
+            self.places.remove(&Self::name(&slot.0));
+            slot.0 = Arc::default();
+            self.free.push(at);
+        }
+    }
+
+    /// Chunks in use.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+}
+
+impl Book {
+    /// Takes a reference; gives the receipts that waited for it.
+    pub(crate) fn reference(
+        &mut self,
+        key: u64,
+        reference: &event::Reference,
+        chunk: &event::ReferenceChunk,
+        chunks: &mut Chunks,
+    ) -> Vec<Match> {
+        let submitted_at_s = seconds(reference.submitted_at_us);
+        if self.entries.get(&key).is_some_and(|known| known.submitted_at_s > submitted_at_s) {
+            return Vec::new();
+        }
+        let entry = Entry {
+            chunk: chunks.hold(chunk),
+            submitted_at_s,
+            release_no: reference.release_no,
+            index: u16::try_from(reference.index).unwrap_or(u16::MAX),
+            part: u8::try_from(reference.part).unwrap_or(u8::MAX),
+            parts: u8::try_from(reference.parts).unwrap_or(u8::MAX),
+        };
+        if let Some(before) = self.entries.insert(key, entry) {
+            chunks.release(before.chunk);
+        }
+        let waiting = self.parked.remove(&key).unwrap_or_default();
+        waiting.into_iter().filter_map(|(_, waiting)| self.receipt(key, waiting, chunks).ok()).collect()
+    }
+
+    /// Takes a receipt: its match, or the receipt itself if its reference is not here.
+    pub(crate) fn receipt(&mut self, key: u64, waiting: Waiting, chunks: &mut Chunks) -> Result<Match, Waiting> {
+        let Some(entry) = self.entries.get(&key).copied() else { return Err(waiting) };
+        let submitted_at_us = i64::from(entry.submitted_at_s) * 1_000_000;
+        if waiting.receipt.done_at_us < submitted_at_us - CLOCK_SLACK_US {
+            return Err(waiting);
+        }
+        let chunk = Arc::clone(&chunks.slots[entry.chunk as usize].0);
+        self.entries.remove(&key);
+        chunks.release(entry.chunk);
+        let outcome = event::Outcome {
+            chunk: 0,
+            index: entry.index.into(),
+            part: entry.part.into(),
+            parts: entry.parts.into(),
+            state: waiting.receipt.state,
+            reason: loa_domain::state::Reason::Receipt.code().into(),
+            error: waiting.receipt.error,
+            at_us: waiting.receipt.done_at_us,
+            release_no: entry.release_no,
+            receipt: true,
+        };
+        Ok(Match { chunk, outcome, offset: waiting.offset })
+    }
+
+    /// A receipt without a reference waits for it.
+    pub(crate) fn park(&mut self, key: u64, waiting: Waiting, now: Duration) {
+        self.tickets += 1;
+        self.parked.entry(key).or_default().push((self.tickets, waiting));
+        self.parking.push_back((now, key, self.tickets));
+    }
+
+    /// Receipts that have waited long enough: nobody knows what they are about.
+    pub(crate) fn unmatched(&mut self, now: Duration) -> Vec<Waiting> {
+        let mut given_up = Vec::new();
+        while let Some(&(since, key, ticket)) = self.parking.front() {
+            if now.saturating_sub(since) < PARK {
+                break;
+            }
+            self.parking.pop_front();
+            if let Some(waiting) = self.parked.get_mut(&key) {
+                if let Some(at) = waiting.iter().position(|(known, _)| *known == ticket) {
+                    given_up.push(waiting.swap_remove(at).1);
+                }
+                if waiting.is_empty() {
+                    self.parked.remove(&key);
+                }
+            }
+        }
+        given_up
+    }
+
+    /// Drops references whose receipt is not awaited any more.
+    pub(crate) fn expire(&mut self, now_us: i64, chunks: &mut Chunks) {
+        let oldest = seconds(now_us.saturating_sub(REFERENCE_US_MAX));
+        self.entries.retain(|_, entry| {
+            let keep = entry.submitted_at_s >= oldest;
+            if !keep {
+                chunks.release(entry.chunk);
+            }
+            keep
+        });
+    }
+
+    /// Lets go of everything: the partition is somebody else's.
+    pub(crate) fn close(self, chunks: &mut Chunks) {
+        self.entries.values().for_each(|entry| chunks.release(entry.chunk));
+    }
+}
+
+fn seconds(us: i64) -> u32 {
+    u32::try_from(us / 1_000_000).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUBMITTED: i64 = 1_800_000_000_000_000;
+
+    fn chunk(number: u32) -> event::ReferenceChunk {
+        let key = event::ChunkKey { freeze_id: vec![1; 16], variant: 0, chunk: number };
+        event::ReferenceChunk { chunk: Some(key), shard: 5, campaign_id: vec![2; 16] }
+    }
+
+    fn reference(index: u32, submitted_at_us: i64) -> event::Reference {
+        event::Reference { index, part: 1, parts: 1, release_no: 3, submitted_at_us, ..Default::default() }
+    }
+
+    fn receipt(offset: i64, done_at_us: i64) -> Waiting {
+        let receipt = event::Receipt { state: 4, done_at_us, ..Default::default() };
+        Waiting { receipt, offset, account: Some(0) }
+    }
+
+    #[test]
+    fn a_receipt_finds_its_reference_whichever_comes_first() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        assert!(book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks).is_empty());
+        let found = book.receipt(7, receipt(10, SUBMITTED), &mut chunks).unwrap();
+        assert_eq!((found.outcome.index, found.outcome.release_no, found.offset), (1, 3, 10));
+        assert_eq!(*found.chunk, chunk(1));
+
+        let early = book.receipt(8, receipt(11, SUBMITTED), &mut chunks).unwrap_err();
+        book.park(8, early, Duration::ZERO);
+        let found = book.reference(8, &reference(2, SUBMITTED), &chunk(1), &mut chunks);
+        assert_eq!((found.len(), found[0].outcome.index, found[0].offset), (1, 2, 11));
+        assert_eq!(chunks.len(), 0, "nothing is kept of what is done");
+        assert!(book.unmatched(PARK).is_empty());
+    }
+
+    #[test]
+    fn the_newer_reference_counts() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        book.reference(7, &reference(2, SUBMITTED + 5_000_000), &chunk(2), &mut chunks);
+        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        let found = book.receipt(7, receipt(1, SUBMITTED + 6_000_000), &mut chunks).unwrap();
+        assert_eq!((found.outcome.index, &*found.chunk), (2, &chunk(2)));
+        assert_eq!(chunks.len(), 0);
+    }
+
+    #[test]
+    fn a_receipt_of_an_earlier_use_of_the_id_is_none_of_ours() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        let slack = 3_600_000_000;
+        assert!(book.receipt(7, receipt(1, SUBMITTED - slack - 1_000_000), &mut chunks).is_err());
+        assert!(book.receipt(7, receipt(1, SUBMITTED - slack), &mut chunks).is_ok(), "clocks differ");
+    }
+
+    #[test]
+    fn who_waits_too_long_is_given_up() {
+        let mut book = Book::default();
+        book.park(7, receipt(1, SUBMITTED), Duration::from_secs(10));
+        book.park(7, receipt(2, SUBMITTED), Duration::from_secs(30));
+        let offsets = |given_up: Vec<Waiting>| given_up.iter().map(|waiting| waiting.offset).collect::<Vec<_>>();
+        assert_eq!(offsets(book.unmatched(Duration::from_secs(69))), [0_i64; 0]);
+        assert_eq!(offsets(book.unmatched(Duration::from_secs(70))), [1]);
+        assert_eq!(offsets(book.unmatched(Duration::from_secs(90))), [2]);
+        assert!(book.parked.is_empty());
+    }
+
+    #[test]
+    fn old_references_are_dropped() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        book.reference(8, &reference(2, SUBMITTED + 10_000_000), &chunk(1), &mut chunks);
+        book.expire(SUBMITTED + REFERENCE_US_MAX + 1_000_000, &mut chunks);
+        assert_eq!((book.entries.len(), chunks.len()), (1, 1));
+        book.close(&mut chunks);
+        assert_eq!(chunks.len(), 0);
+    }
+}

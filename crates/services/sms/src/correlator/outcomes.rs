@@ -1,0 +1,64 @@
+//! Outcomes on their way to outcomes.v1, gathered by shard.
+//!
+//! Must stay true: what the log has not taken is offered again; the receipts behind it are finished only then.
+
+use std::collections::BTreeMap;
+
+use loa_contract::pb::event::v1 as event;
+use loa_contract::topics::OutcomesTopic;
+use loa_ports::log::Append;
+use loa_runtime::record;
+
+use super::book::Match;
+
+/// Outcomes of one record, at most: well below the record's limit.
+const PER_RECORD_MAX: usize = 4_000;
+
+/// Outcomes that gather.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    by_shard: BTreeMap<u32, Vec<Match>>,
+    /// The receipts they stand for: partition and offset.
+    receipts: Vec<(u32, i64)>,
+}
+
+impl Outcomes {
+    /// Adds what a receipt of a partition says.
+    pub(crate) fn put(&mut self, partition: u32, found: Match) {
+        self.receipts.push((partition, found.offset));
+        self.by_shard.entry(found.chunk.shard).or_default().push(found);
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// The records to append.
+    pub(crate) fn records(&self) -> Vec<Append> {
+        let of_shard = |(&shard, found): (&u32, &Vec<Match>)| -> Vec<Append> {
+            found.chunks(PER_RECORD_MAX).map(|found| record_of(shard, found)).collect()
+        };
+        self.by_shard.iter().flat_map(of_shard).collect()
+    }
+
+    /// The log has them: the receipts that are finished by that.
+    pub(crate) fn clear(&mut self) -> Vec<(u32, i64)> {
+        self.by_shard.clear();
+        std::mem::take(&mut self.receipts)
+    }
+}
+
+fn record_of(shard: u32, found: &[Match]) -> Append {
+    let mut record = event::Outcomes { shard, ..Default::default() };
+    for Match { chunk, outcome, .. } in found {
+        let known = record.chunks.iter().rposition(|known| *known == **chunk);
+        let at = known.unwrap_or_else(|| {
+            record.chunks.push((**chunk).clone());
+            record.chunks.len() - 1
+        });
+        let chunk = u32::try_from(at).unwrap_or(u32::MAX);
+        record.outcomes.push(event::Outcome { chunk, ..outcome.clone() });
+    }
+    record::append::<OutcomesTopic>(shard, bytes::Bytes::new(), &record)
+}

@@ -1,0 +1,1 @@
+//! The correlator on a real log.
