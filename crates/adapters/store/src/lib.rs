@@ -8,7 +8,9 @@
 //! the name of a lease; a COMMIT that fails is [`StoreError::Uncertain`](loa_ports::store::StoreError::Uncertain), whatever
 //! fails before it changed nothing.
 
+mod audience;
 mod claims;
+mod dispatch;
 mod error;
 mod faults;
 mod fence;
@@ -20,7 +22,9 @@ mod registry;
 mod report;
 mod sqlite;
 
+pub use audience::SqlAudience;
 pub use claims::SqlClaims;
+pub use dispatch::SqlDispatch;
 pub use error::{damaged, store_error};
 pub use faults::Faults;
 pub use fence::check_fence;

@@ -78,7 +78,8 @@ pub(super) fn person(seed: u64, index: u64) -> Person {
         is_it
     });
     let is_khmer = surname.is_none() && draw("khmer").is_multiple_of(2);
-    let surname = surname.map_or(KHMER_SURNAMES[pick(draw("khmer surname"), KHMER_SURNAMES.len())], |(name, _)| name);
+    let khmer = KHMER_SURNAMES[pick(draw("khmer surname"), KHMER_SURNAMES.len())];
+    let surname = surname.map_or(khmer, |(name, _)| name);
     let (middle, given) = if is_male {
         (MALE_MIDDLE[pick(draw("middle"), MALE_MIDDLE.len())], MALE_GIVEN[pick(draw("given"), MALE_GIVEN.len())])
     } else {

@@ -2,6 +2,7 @@
 //!
 //! Must stay true: a suite knows the port alone, so what passes here is what a service may rely on.
 
+pub mod audience;
 pub mod lease;
 pub mod log;
 pub mod registry;

@@ -92,7 +92,7 @@ impl Selector<'_> {
             }
             Channel::Email => {
                 let mailbox = address.as_string::<i32>().value(row);
-                let hash = self.key.address(Channel::Email, mailbox).0;
+                let hash = self.key.mailbox(mailbox).0;
                 encode(hash, key, flags, mailbox.as_bytes(), values, writer.buffer(hash));
                 hash
             }
