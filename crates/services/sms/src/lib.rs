@@ -96,15 +96,19 @@ impl SmsGateway {
         })
     }
 
-    /// Its gRPC service.
-    pub fn server(&self) -> SmsServiceServer<SmsRpc> {
-        let rpc = SmsRpc {
+    /// What answers its gRPC calls.
+    pub fn rpc(&self) -> SmsRpc {
+        SmsRpc {
             engine: Arc::clone(&self.engine),
             receipts: Arc::clone(&self.receipts),
             unmatched: self.unmatched.clone(),
             addresses: self.config.accounts.iter().map(|account| account.carrier.address.clone()).collect(),
-        };
-        loa_runtime::limited!(SmsServiceServer::new(rpc))
+        }
+    }
+
+    /// Its gRPC service.
+    pub fn server(&self) -> SmsServiceServer<SmsRpc> {
+        loa_runtime::limited!(SmsServiceServer::new(self.rpc()))
     }
 }
 

@@ -1,0 +1,332 @@
+//! The SMS gateway from a release to an outcome, with a carrier made for the test.
+//!
+//! Must stay true: what the carrier took, what the settlements say and what the outcomes say are one book.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use loa_contract::convert;
+use loa_contract::pb::event::v1 as event;
+use loa_contract::pb::registry::v1 as registry;
+use loa_contract::pb::sms::v1 as pb;
+use loa_contract::pb::sms::v1::sms_service_server::SmsService as _;
+use loa_contract::topics::{OutcomesTopic, SettlementsTopic, SmsBulkTopic, Topic};
+use loa_domain::campaign::CampaignState;
+use loa_domain::ids::{AccountId, CampaignId};
+use loa_domain::mask::Mask;
+use loa_domain::state::RecipientState;
+use loa_domain::text::{Coding, decode, split_header};
+use loa_embedded::EmbeddedLog;
+use loa_gateway::{LocalBucket, Registry, RegistryAway};
+use loa_ports::carrier::{
+    Bind, BindState, Carrier, CarrierAccount, CarrierReceipt, IdForm, NotStored, Pulled, Secret, Submit, SubmitResult,
+    SubmitSource, SubmitVerdict,
+};
+use loa_ports::clock::{Clock as _, SystemClock};
+use loa_ports::log::{Log, Position};
+use loa_runtime::config::{SmsAccount, SmsConfig};
+use loa_runtime::control::{self, ControlView};
+use loa_runtime::rpc::{Caller, Right};
+use loa_runtime::{Ctx, Service as _, record};
+use loa_sms::{SmsGateway, SmsPorts};
+use loa_store::{Db, SqlClaims, SqlLeases};
+use loa_testkit::eventually;
+use loa_testkit::storm::log::{StormConfig, StormLog};
+use tokio::sync::Notify;
+
+const SHARD: u32 = 3;
+const CAMPAIGN: [u8; 16] = [0xca; 16];
+
+/// Phones behind one carrier.
+struct Phones {
+    ctx: Ctx,
+    taken: Arc<Mutex<Vec<Submit>>>,
+    /// Receipts that the gateway did not store.
+    refused: Arc<Mutex<usize>>,
+    verdict: fn(&Submit) -> SubmitVerdict,
+}
+
+impl std::fmt::Debug for Phones {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Phones")
+    }
+}
+
+struct Line {
+    task: tokio::task::JoinHandle<()>,
+    stop: Arc<Notify>,
+}
+
+impl Carrier for Phones {
+    fn open(&self, _: &CarrierAccount, slot: u32, source: Arc<dyn SubmitSource>) -> Box<dyn Bind> {
+        source.bind_changed(slot, BindState::Bound);
+        let stop = Arc::new(Notify::new());
+        let line = line(source, Arc::clone(&self.taken), Arc::clone(&self.refused), self.verdict, Arc::clone(&stop));
+        Box::new(Line { task: self.ctx.spawn("test bind", line), stop })
+    }
+}
+
+async fn line(
+    source: Arc<dyn SubmitSource>,
+    taken: Arc<Mutex<Vec<Submit>>>,
+    refused: Arc<Mutex<usize>>,
+    verdict: fn(&Submit) -> SubmitVerdict,
+    stop: Arc<Notify>,
+) {
+    loop {
+        let mut submits = Vec::new();
+        let pulled = source.pull(50, &mut submits);
+        taken.lock().unwrap().extend(submits.iter().cloned());
+        let (mut results, mut receipts) = (Vec::new(), Vec::new());
+        for submit in &submits {
+            let verdict = verdict(submit);
+            if let SubmitVerdict::Accepted { id } = &verdict {
+                let state = Some(RecipientState::Delivered);
+                let done_at_us = SystemClock::new().now_us();
+                receipts.push(CarrierReceipt { id: id.clone(), state, error: "000".to_owned(), done_at_us });
+            }
+            results.push(SubmitResult { handle: submit.handle, part: submit.part, verdict });
+        }
+        source.settled(&mut results);
+        if !receipts.is_empty() && source.receipts(receipts).await == Err(NotStored) {
+            *refused.lock().unwrap() += 1;
+        }
+        let wait = async {
+            match pulled {
+                Pulled::Empty | Pulled::Full => source.ready().await,
+                Pulled::Paced(wait) => tokio::time::sleep(wait).await,
+            }
+        };
+        tokio::select! {
+            () = stop.notified() => return,
+            () = wait => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Bind for Line {
+    async fn stop(self: Box<Self>, _: Duration) {
+        self.stop.notify_one();
+        self.task.await.unwrap();
+    }
+
+    fn in_flight(&self) -> u32 {
+        0
+    }
+}
+
+/// Contents whose hash is their text.
+#[derive(Default)]
+struct Contents {
+    halted: Mutex<Vec<(CampaignId, String)>>,
+}
+
+#[async_trait]
+impl Registry for Contents {
+    async fn content(&self, hash: &[u8]) -> Result<Option<registry::Content>, RegistryAway> {
+        let text = String::from_utf8(hash.to_vec()).unwrap();
+        Ok(Some(registry::Content { text, diacritics: "as_is".to_owned(), ..Default::default() }))
+    }
+
+    async fn halt(&self, campaign: CampaignId, reason: &str) -> Result<(), RegistryAway> {
+        self.halted.lock().unwrap().push((campaign, reason.to_owned()));
+        Ok(())
+    }
+}
+
+struct World {
+    ctx: Ctx,
+    log: Arc<dyn Log>,
+    storm: Arc<StormLog>,
+    taken: Arc<Mutex<Vec<Submit>>>,
+    refused: Arc<Mutex<usize>>,
+    contents: Arc<Contents>,
+    rpc: Arc<loa_sms::SmsRpc>,
+    run: tokio::task::JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn start(verdict: fn(&Submit) -> SubmitVerdict) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let options = loa_embedded::Options::default();
+        let log: Arc<dyn Log> =
+            Arc::new(EmbeddedLog::open(&directory.path().join("log.db"), clock.clone(), options).await.unwrap());
+        let campaign = event::CampaignControl {
+            campaign_id: CAMPAIGN.to_vec(),
+            state: CampaignState::Running.code().into(),
+            ..Default::default()
+        };
+        let object = Some(event::control::Object::Campaign(campaign));
+        control::publish(&*log, &event::Control { version: 1, at_us: 0, object }).await.unwrap();
+
+        let db = Db::open(&directory.path().join("sms.db"), "sms").await.unwrap();
+        let ctx = Ctx::test(clock.clone(), "one");
+        let storm = StormLog::new(Arc::clone(&log), StormConfig::calm(1));
+        let (taken, refused, contents) = (Arc::default(), Arc::default(), Arc::new(Contents::default()));
+        let phones = Phones { ctx: ctx.clone(), taken: Arc::clone(&taken), refused: Arc::clone(&refused), verdict };
+        let ports = SmsPorts {
+            claims: Arc::new(SqlClaims::new(db.clone())),
+            leases: Arc::new(SqlLeases::new(db)),
+            log: storm.clone(),
+            carrier: Arc::new(phones),
+            bucket: Arc::new(LocalBucket::new(clock)),
+        };
+        let view = ControlView::start(&ctx, Arc::clone(&log)).await.unwrap();
+        let config = SmsConfig { accounts: vec![account()] };
+        let gateway = SmsGateway::with_registry(&ctx, ports, view, config, contents.clone()).await;
+        let gateway = gateway.unwrap_or_else(|error| panic!("{}", error.0));
+        let rpc = Arc::new(gateway.rpc());
+        let task_ctx = ctx.clone();
+        let run = ctx.spawn("sms", async move {
+            Box::new(gateway).run(task_ctx).await.unwrap_or_else(|error| panic!("{}", error.0));
+        });
+        Self { ctx, log, storm, taken, refused, contents, rpc, run, _directory: directory }
+    }
+
+    async fn release(&self, text: &str, names: &[&str]) {
+        let column =
+            event::SlotColumn { name: "ten".to_owned(), values: names.iter().map(|name| (*name).to_owned()).collect() };
+        let release = event::Release {
+            chunk: Some(event::ChunkKey { freeze_id: vec![7; 16], variant: 0, chunk: 1 }),
+            release_no: 1,
+            shard: SHARD,
+            campaign_id: CAMPAIGN.to_vec(),
+            account: "a".to_owned(),
+            lane: event::Lane::Bulk.into(),
+            class: event::Class::PublicInformation.into(),
+            sender: "BENTRE".to_owned(),
+            hand_over_by_us: SystemClock::new().now_us() + 20_000_000,
+            slice_length: 100,
+            content_hash: text.as_bytes().to_vec(),
+            mask: Mask::first(names.len()).to_vec(),
+            msisdns: (0..).map(|number| 84_910_000_000 + number).take(names.len()).collect(),
+            slots: vec![column],
+            synthetic: true,
+            ..Default::default()
+        };
+        self.log.append(vec![record::append::<SmsBulkTopic>(SHARD, bytes::Bytes::new(), &release)]).await.unwrap();
+    }
+
+    async fn read<T: Topic>(&self) -> Vec<T::Event> {
+        let end = self.log.end(T::SPEC, SHARD).await.unwrap();
+        let mut reader = self.log.reader(T::SPEC, vec![Position { partition: SHARD, offset: 0 }]).await.unwrap();
+        let mut records = Vec::new();
+        while reader.position(SHARD).unwrap() < end {
+            let read = reader.next(100).await.unwrap();
+            records.extend(read.into_iter().map(|record| <T::Event as prost::Message>::decode(record.value).unwrap()));
+        }
+        records
+    }
+
+    async fn outcomes(&self) -> Vec<event::Outcome> {
+        self.read::<OutcomesTopic>().await.into_iter().flat_map(|record| record.outcomes).collect()
+    }
+
+    async fn settled(&self) -> Option<event::SliceSettled> {
+        self.read::<SettlementsTopic>().await.into_iter().flat_map(|record| record.slices).next()
+    }
+
+    async fn status(&self) -> pb::AccountStatus {
+        let mut request = tonic::Request::new(pb::GetStatusRequest {});
+        request.extensions_mut().insert(Caller { user: "v".to_owned(), rights: vec![Right::Viewer] });
+        self.rpc.get_status(request).await.unwrap().into_inner().accounts.remove(0)
+    }
+
+    async fn stop(self) {
+        self.ctx.stop();
+        self.run.await.unwrap();
+        self.ctx.idle().await;
+    }
+}
+
+fn account() -> SmsAccount {
+    let carrier = CarrierAccount {
+        id: AccountId::new("a").unwrap(),
+        address: "127.0.0.1:2775".to_owned(),
+        system_id: "loa".to_owned(),
+        password: Secret(String::new()),
+        system_type: String::new(),
+        window: 50,
+        id_form: IdForm::AsIs,
+        sender_ton_npi: None,
+        status_overrides: Vec::new(),
+        response_timeout: Duration::from_secs(5),
+        enquire_link: Duration::from_secs(30),
+        tls: None,
+    };
+    let partitions = (0..64).collect();
+    SmsAccount { carrier, binds: 2, rate: 10_000.0, prefixes: Vec::new(), partitions, simulator: true, parts_max: 5 }
+}
+
+fn accepts(submit: &Submit) -> SubmitVerdict {
+    SubmitVerdict::Accepted { id: format!("{:X}{}", submit.destination, submit.part) }
+}
+
+#[tokio::test]
+async fn from_a_release_to_its_outcomes() {
+    let world = World::start(accepts).await;
+    let long = format!("Chào {{ten}}, {}", "mời bạn đến họp ".repeat(6));
+    world.release(&long, &["Lan", "Hùng", "Nguyễn Văn An"]).await;
+    eventually("every part has its receipt", async || world.outcomes().await.len() == 6).await;
+
+    let taken = world.taken.lock().unwrap().clone();
+    let text = |number: u64| -> String {
+        let mut parts: Vec<_> = taken.iter().filter(|submit| submit.destination == number).collect();
+        parts.sort_by_key(|submit| submit.part);
+        assert!(parts.iter().all(|submit| submit.parts == 2 && &*submit.sender == "BENTRE" && submit.data_coding == 8));
+        parts.iter().map(|submit| decode(Coding::Ucs2, split_header(&submit.body).unwrap().1).unwrap()).collect()
+    };
+    assert_eq!(text(84_910_000_001), long.replace("{ten}", "Hùng"));
+    assert_eq!(text(84_910_000_002), long.replace("{ten}", "Nguyễn Văn An"));
+
+    let settled = world.settled().await.unwrap();
+    assert_eq!(convert::outcome_at(&settled, 2), Ok(event::SliceOutcome::Submitted));
+    assert_eq!(settled.parts, [2, 2, 2]);
+    let mut told: Vec<_> = world.outcomes().await.iter().map(|told| (told.index, told.part, told.parts)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2), (2, 1, 2), (2, 2, 2)]);
+
+    let status = world.status().await;
+    assert_eq!((status.submitted, status.receipts, status.unmatched_receipts), (3, 6, 0));
+    assert_eq!(status.binds.iter().map(|bind| bind.state.as_str()).collect::<Vec<_>>(), ["bound", "bound"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_sender_halts_its_campaign() {
+    let world = World::start(|_| SubmitVerdict::RefusedCampaign { status: 0x0a }).await;
+    world.release("Chào {ten}", &["Lan", "Hoa"]).await;
+    eventually("the campaign is halted", async || !world.contents.halted.lock().unwrap().is_empty()).await;
+    eventually("and its messages rejected", async || world.settled().await.is_some()).await;
+    let settled = world.settled().await.unwrap();
+    assert_eq!(convert::outcome_at(&settled, 0), Ok(event::SliceOutcome::Rejected));
+    assert_eq!(settled.details[0].code, "0x0a");
+    let halted = world.contents.halted.lock().unwrap().clone();
+    assert_eq!(halted.len(), 1, "once, however many were refused");
+    assert_eq!(halted[0].0, CampaignId::from_bytes(&CAMPAIGN).unwrap());
+    assert!(halted[0].1.contains("0x0a"), "{}", halted[0].1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn receipts_are_refused_while_they_cannot_be_stored() {
+    let world = World::start(|submit| {
+        // Long enough for the log to go away between the answer and the receipt's acknowledgement.
+        std::thread::sleep(Duration::from_millis(20));
+        accepts(submit)
+    })
+    .await;
+    world.release("Chào {ten}", &["Lan"]).await;
+    eventually("the text has left", async || !world.taken.lock().unwrap().is_empty()).await;
+    world.storm.away(true);
+    eventually("the carrier keeps the receipt", async || *world.refused.lock().unwrap() == 1).await;
+    assert_eq!(world.outcomes().await, []);
+    world.storm.away(false);
+    eventually("the settlement goes through", async || world.settled().await.is_some()).await;
+    world.stop().await;
+}
