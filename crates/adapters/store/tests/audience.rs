@@ -4,8 +4,9 @@
 
 use loa_ports::lease::Leases;
 use loa_ports::store::Outbox;
+use loa_ports::store::audience::AudienceStore;
 use loa_store::{Db, SqlAudience, SqlLeases, SqlOutbox};
-use loa_testkit::suites::audience::{AudienceStore, AudienceWorld, audience_store_holds};
+use loa_testkit::suites::audience::{AudienceWorld, audience_store_holds};
 
 struct World {
     stores: [SqlAudience; 2],

@@ -298,3 +298,8 @@ pub trait SuppressionStore: Send + Sync + std::fmt::Debug {
     /// The addresses of a shard that had an entry of one of these scopes in force at a position; ascending, each once.
     async fn suppressed(&self, shard: Shard, scopes: &[Scope], position: u64) -> Result<Vec<AddressHash>, StoreError>;
 }
+
+/// Everything audience stores.
+pub trait AudienceStore: DatasetStore + FreezeStore + SuppressionStore {}
+
+impl<S: DatasetStore + FreezeStore + SuppressionStore> AudienceStore for S {}

@@ -12,15 +12,9 @@ use loa_domain::policy::Scope;
 use loa_ports::audience::Fault;
 use loa_ports::lease::{Fence, Held, Leases};
 use loa_ports::store::audience::{
-    DatasetStore, FreezeEnd, FreezeKey, FreezeStore, ImportEnd, JobState, NewImport, NewSuppression, SuppressionStore,
-    VersionRow,
+    AudienceStore, FreezeEnd, FreezeKey, ImportEnd, JobState, NewImport, NewSuppression, VersionRow,
 };
 use loa_ports::store::{Outbox, OutboxRecord, StoreError};
-
-/// Everything audience stores.
-pub trait AudienceStore: DatasetStore + FreezeStore + SuppressionStore {}
-
-impl<S: DatasetStore + FreezeStore + SuppressionStore> AudienceStore for S {}
 
 /// A fresh store, opened twice.
 #[async_trait]
