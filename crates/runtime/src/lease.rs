@@ -95,8 +95,7 @@ impl LeaseKeeper {
             shared: Arc::clone(&shared),
             beats: HashMap::new(),
         };
-        looker.leases.beat(&looker.node, &looker.endpoint).await?;
-        looker.look(ctx.monotonic()).await?;
+        looker.first_look(ctx.monotonic()).await?;
         let task_ctx = ctx.clone();
         let task = ctx.spawn("lease keeper", async move { looker.run(task_ctx).await });
         Ok(Self { shared, leases, task })
@@ -190,6 +189,21 @@ impl Looker {
             if let Err(error) = self.look(now).await {
                 tracing::warn!(%error, "could not look at the leases");
             }
+        }
+    }
+
+    /// What a store that does not answer leaves undone is done by the looks that follow.
+    async fn first_look(&mut self, now: Duration) -> Result<(), StoreError> {
+        let mut done = self.leases.beat(&self.node, &self.endpoint).await;
+        if done.is_ok() {
+            done = self.look(now).await;
+        }
+        match done {
+            Err(error) if error.is_away() => {
+                tracing::warn!(%error, "the first look at the leases was cut short");
+                Ok(())
+            }
+            done => done,
         }
     }
 
