@@ -1,3 +1,25 @@
-//! The binary: command line and composition.
+//! The binary: reads the command line, does it, exits with a code that scripts can rely on.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use loa::cli;
+use loa::cli::text::note;
+
+fn main() -> ExitCode {
+    let typed = cli::args::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            note(format!("the runtime could not start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli::run(typed)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            note(failure.to_string());
+            failure.code()
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The roles of a process, each built from its adapters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use loa_audience::Audience;
+use loa_console::{Console, Inboxes};
+use loa_dispatch::Dispatch;
+use loa_domain::channel::Channel;
+use loa_email::{EmailGateway, EmailPorts};
+use loa_gateway::LocalBucket;
+use loa_parquet::ParquetDatasets;
+use loa_ports::audience::{Route, Router};
+use loa_ports::lease::Leases;
+use loa_ports::log::Log;
+use loa_registry::Registry;
+use loa_report::Report;
+use loa_runtime::config::Config;
+use loa_runtime::control::ControlView;
+use loa_runtime::probes::Readiness;
+use loa_runtime::{Ctx, Role, Service, ServiceError};
+use loa_sms::{SmsGateway, SmsPorts};
+use loa_smpp::SmppCarrier;
+use loa_smtp::{MimeComposer, SmtpMailer};
+use loa_store::{Db, SqlAudience, SqlClaims, SqlDispatch, SqlLeases, SqlOutbox, SqlRegistry, SqlReport};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+use super::beats::{Beats, RoleLeases};
+use super::{Base, stores};
+use crate::exit::Failure;
+
+/// How often retention is looked after.
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often readiness is looked after.
+const READY_EVERY: Duration = Duration::from_millis(100);
+/// Threads of one import or freeze.
+const AUDIENCE_THREADS: usize = 2;
+
+/// What was built.
+#[derive(Default)]
+pub(super) struct Built {
+    pub(super) parts: Vec<Box<dyn Service>>,
+    pub(super) routes: Routes,
+    pub(super) services: Vec<&'static str>,
+}
+
+impl Built {
+    fn add<S, P>(&mut self, server: S, part: P)
+    where
+        S: tonic::codegen::Service<http::Request<tonic::body::Body>, Response = http::Response<tonic::body::Body>, Error = std::convert::Infallible>
+            + tonic::server::NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+        P: Service + 'static,
+    {
+        self.services.push(S::NAME);
+        self.routes = std::mem::take(&mut self.routes).add_service(server);
+        self.parts.push(Box::new(part));
+    }
+}
+
+/// Builds the roles of this process.
+pub(super) async fn build(
+    base: &Base,
+    roles: &[Role],
+    console: TcpListener,
+    inbox: Option<Arc<dyn Inboxes>>,
+) -> Result<Built, Failure> {
+    let mut built = Built::default();
+    let beats = beats(base).await?;
+    for &role in roles {
+        match role {
+            Role::Registry => registry(base, &beats, &mut built).await?,
+            Role::Audience => audience(base, &beats, &mut built).await?,
+            Role::Dispatch => dispatch(base, &beats, &mut built).await?,
+            Role::Sms => sms(base, &beats, &mut built).await?,
+            Role::Email => email(base, &beats, &mut built).await?,
+            Role::Report => report(base, &beats, &mut built).await?,
+            Role::Console => {}
+        }
+    }
+    if roles.contains(&Role::Console) {
+        built.parts.push(Box::new(Console::new(console, inbox)));
+    }
+    Ok(built)
+}
+
+async fn beats(base: &Base) -> Result<Arc<Beats>, Failure> {
+    let db = Db::open(&base.config.node.data.join("node.db"), "node").await.map_err(|error| Failure::of(&error))?;
+    Ok(Arc::new(Beats::new(SqlLeases::new(db), Arc::clone(&base.clock))))
+}
+
+fn leases(db: &Db, beats: &Arc<Beats>) -> Arc<dyn Leases> {
+    Arc::new(RoleLeases { own: SqlLeases::new(db.clone()), beats: Arc::clone(beats) })
+}
+
+async fn registry(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+    let db = stores::open(base, Role::Registry).await?;
+    let store = Arc::new(SqlRegistry::new(db.clone()));
+    let part = Registry::new(store, leases(&db, beats), Arc::clone(&base.log), Arc::clone(&base.clock), &base.endpoint);
+    built.add(part.server(), part);
+    Ok(())
+}
+
+async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+    let db = stores::open(base, Role::Audience).await?;
+    let folder = base.config.node.data.join("snapshots");
+    let opened = ParquetDatasets::open(&folder, *base.ctx.hash_key(), AUDIENCE_THREADS, Arc::clone(&base.clock));
+    let ports = loa_audience::Ports {
+        datasets: Arc::new(opened.map_err(|error| Failure::of(&error))?),
+        store: Arc::new(SqlAudience(db.clone())),
+        leases: leases(&db, beats),
+        outbox: Arc::new(SqlOutbox(db)),
+        log: Arc::clone(&base.log),
+    };
+    let options = loa_audience::Options {
+        endpoint: base.endpoint.clone(),
+        router: router(&base.config),
+        respect_dnc_for_public: base.config.dispatch.respect_dnc_for_public,
+    };
+    let part = Audience::new(&base.ctx, ports, options);
+    built.add(part.server(), part);
+    Ok(())
+}
+
+async fn dispatch(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+    let db = stores::open(base, Role::Dispatch).await?;
+    let config = &base.config.dispatch;
+    let options = loa_dispatch::Options {
+        tries_max: u8::try_from(config.tries_max).unwrap_or(u8::MAX),
+        respect_dnc_for_public: config.respect_dnc_for_public,
+        any_hour: config.demo_hours,
+        router: router(&base.config),
+        endpoint: base.endpoint.clone(),
+    };
+    let store = Arc::new(SqlDispatch::new(db.clone()));
+    let part = Dispatch::new(&base.ctx, store, leases(&db, beats), Arc::clone(&base.log), base.view.clone(), options);
+    built.add(part.server(), part);
+    Ok(())
+}
+
+async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+    let db = stores::open(base, Role::Sms).await?;
+    let ports = SmsPorts {
+        claims: Arc::new(SqlClaims::new(db.clone())),
+        leases: leases(&db, beats),
+        log: Arc::clone(&base.log),
+        carrier: Arc::new(SmppCarrier::new(&base.ctx)),
+        bucket: Arc::new(LocalBucket::new(Arc::clone(&base.clock))),
+    };
+    let part = SmsGateway::new(&base.ctx, ports, base.view.clone(), base.config.sms.clone()).await;
+    let part = part.map_err(|error| Failure::of(error.0.as_ref()))?;
+    built.add(part.server(), part);
+    Ok(())
+}
+
+async fn email(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+    let db = stores::open(base, Role::Email).await?;
+    let ports = EmailPorts {
+        claims: Arc::new(SqlClaims::new(db.clone())),
+        leases: leases(&db, beats),
+        log: Arc::clone(&base.log),
+        mailer: Arc::new(SmtpMailer::new(base.ctx.clone())),
+        composer: Arc::new(MimeComposer::new(*base.ctx.hash_key())),
+        bucket: Arc::new(LocalBucket::new(Arc::clone(&base.clock))),
+    };
+    let part = EmailGateway::new(&base.ctx, ports, base.view.clone(), base.config.email.clone()).await;
+    let part = part.map_err(|error| Failure::of(error.0.as_ref()))?;
+    built.add(part.server(), part);
+    Ok(())
+}
+
+async fn report(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+    let db = stores::open(base, Role::Report).await?;
+    let store = Arc::new(SqlReport::new(db.clone()));
+    let config = base.config.report.clone();
+    let part = Report::new(&base.ctx, store, leases(&db, beats), Arc::clone(&base.log), base.view.clone(), config);
+    built.add(part.server(), part);
+    Ok(())
+}
+
+/// Which account takes which address, at freeze and for single sends alike.
+fn router(config: &Config) -> Router {
+    let sms = config.sms.accounts.iter().map(|account| Route {
+        account: account.carrier.id.to_string(),
+        channel: Channel::Sms,
+        prefixes: account.prefixes.clone(),
+        domains: Vec::new(),
+        simulator: account.simulator,
+        parts_max: account.parts_max,
+    });
+    let email = config.email.relays.iter().map(|relay| Route {
+        account: relay.relay.id.to_string(),
+        channel: Channel::Email,
+        prefixes: Vec::new(),
+        domains: relay.domains.clone(),
+        simulator: relay.simulator,
+        parts_max: 1,
+    });
+    Router::new(sms.chain(email).collect())
+}
+
+/// Retention of the log and the process's readiness.
+pub(super) struct Upkeep {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) view: ControlView,
+    pub(super) readiness: Readiness,
+}
+
+#[async_trait]
+impl Service for Upkeep {
+    fn name(&self) -> &'static str {
+        "upkeep"
+    }
+
+    async fn run(self: Box<Self>, ctx: Ctx) -> Result<(), ServiceError> {
+        let mut retain = tokio::time::interval(RETAIN_EVERY);
+        let mut ready = tokio::time::interval(READY_EVERY);
+        loop {
+            tokio::select! {
+                () = ctx.stopping() => return Ok(()),
+                _ = retain.tick() => {
+                    if let Err(error) = self.log.retain(ctx.now_us()).await {
+                        tracing::warn!(%error, "old records could not be dropped");
+                    }
+                }
+                _ = ready.tick() => match self.view.is_fresh() {
+                    true => self.readiness.holds("control.v1"),
+                    false => self.readiness.not("control.v1", "the log does not answer; nothing is sent meanwhile"),
+                },
+            }
+        }
+    }
+}

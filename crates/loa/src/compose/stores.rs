@@ -1,0 +1,69 @@
+//! Stores: one SQLite file per role.
+
+use std::path::Path;
+
+use loa_contract::topics;
+use loa_ports::log::Log as _;
+use loa_runtime::Role;
+use loa_runtime::config::Config;
+use loa_store::{Db, offsets};
+
+use super::Base;
+use crate::exit::Failure;
+use crate::place::Place;
+
+/// Roles with a store of their own.
+const WITH_STORE: [Role; 6] = [Role::Registry, Role::Audience, Role::Dispatch, Role::Sms, Role::Email, Role::Report];
+
+/// A storm over the stores: this share of COMMITs has no answer.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreFaults {
+    /// Of the dice.
+    pub seed: u64,
+    /// 0 to 1.
+    pub share: f64,
+}
+
+/// The role's store.
+pub(super) async fn open(base: &Base, role: Role) -> Result<Db, Failure> {
+    let db = open_at(&base.config.node.data, role).await?;
+    Ok(match base.faults {
+        Some(StoreFaults { seed, share }) => db.with_faults(seed, share),
+        None => db,
+    })
+}
+
+async fn open_at(data: &Path, role: Role) -> Result<Db, Failure> {
+    Db::open(&data.join(format!("{role}.db")), role.name()).await.map_err(|error| Failure::of(&error))
+}
+
+/// Brings every store to this version; names of the roles.
+pub async fn migrate(config: &Config) -> Result<Vec<&'static str>, Failure> {
+    let _place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
+    for role in WITH_STORE {
+        open_at(&config.node.data, role).await?.close().await;
+    }
+    Ok(WITH_STORE.map(Role::name).to_vec())
+}
+
+/// How far each reader is behind, by reader and topic; reads the files of a stopped process.
+pub async fn lag(config: &Config) -> Result<Vec<(String, String, i64)>, Failure> {
+    let place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
+    let log = super::embedded(&place.path, std::sync::Arc::new(loa_ports::clock::SystemClock::new())).await?;
+    let mut rows = Vec::new();
+    for role in WITH_STORE {
+        let db = open_at(&config.node.data, role).await?;
+        for topic in topics::ALL {
+            let ends = log.ends(topic).await.map_err(|error| Failure::of(&error))?;
+            let read = offsets(&db, role.name()).await.map_err(|error| Failure::of(&error))?;
+            let of_topic: Vec<_> = read.iter().filter(|offset| offset.topic == topic.name).collect();
+            let behind = of_topic.iter().map(|offset| ends.get(offset.partition as usize).copied().unwrap_or(0) - offset.next);
+            if !of_topic.is_empty() {
+                rows.push((role.name().to_owned(), topic.name.to_owned(), behind.sum()));
+            }
+        }
+        db.close().await;
+    }
+    log.close().await;
+    Ok(rows)
+}
