@@ -3,7 +3,7 @@
 //! Must stay true: a settlement is published only after the references of its messages were acknowledged; a mark and a
 //! watermark are stored only after the settlements they rest on were.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ impl<M: Medium> Engine<M> {
 
     /// Slices whose messages are all over: says what became of them.
     pub(crate) fn finish(&self, account: usize, finished: Vec<Begun<M::Ready>>) {
-        for begun in finished {
+        for mut begun in finished {
             let (now_us, me) = (self.ctx.now_us(), self.ctx.incarnation());
             let fates: Vec<_> = begun
                 .messages
@@ -121,7 +121,7 @@ impl<M: Medium> Engine<M> {
             let parts: Vec<u8> = begun.messages.iter().map(|message| message.parts()).collect();
             self.accounts[account].meters.count(&fates);
             let settled = settle::own(&begun.offer, begun.slice, me, now_us, &fates, &parts);
-            let references = references_of(&begun, &parts, now_us);
+            let references = references_of(&mut begun, &parts, now_us);
             self.publish(Finished { references, ..Finished::mine(&begun.offer, begun.slice, settled) });
         }
     }
@@ -184,16 +184,25 @@ impl<M: Medium> Engine<M> {
     }
 
     fn reference_records(&self, finished: &mut [Finished]) -> Vec<Append> {
-        let mut books: HashMap<(String, u32), ReferenceBook> = HashMap::new();
+        // Partitions of each account; there are few accounts.
+        let mut books: Vec<(String, BTreeMap<u32, ReferenceBook>)> = Vec::new();
         for Finished { key, settled, references, .. } in finished {
+            let known = books.iter().position(|(account, _)| *account == settled.account);
+            let at = known.unwrap_or_else(|| {
+                books.push((settled.account.clone(), BTreeMap::new()));
+                books.len() - 1
+            });
+            let (account, books) = &mut books[at];
             for reference in references.drain(..) {
-                let partition = partition_of(self.ctx.hash_key(), &settled.account, &reference.id);
-                let book = books.entry((settled.account.clone(), partition)).or_default();
-                book.add(key.release.chunk, settled, reference);
+                let partition = partition_of(self.ctx.hash_key(), account, &reference.id);
+                books.entry(partition).or_default().add(key.release.chunk, settled, reference);
             }
         }
-        let records = books.into_iter().flat_map(|((account, partition), book)| book.records(&account, partition));
-        records.collect()
+        let of_account = |(account, books): (String, BTreeMap<u32, ReferenceBook>)| {
+            let records = books.into_iter().map(move |(partition, book)| book.records(&account, partition));
+            records.flatten().collect::<Vec<_>>()
+        };
+        books.into_iter().flat_map(of_account).collect()
     }
 
     /// Stores marks and watermarks until the engine is over.
@@ -254,29 +263,36 @@ impl<M: Medium> Engine<M> {
     }
 }
 
-fn references_of<R>(begun: &Begun<R>, parts: &[u8], now_us: i64) -> Vec<event::Reference> {
-    let reference = |(at, part, id): &(u16, u8, String)| event::Reference {
+fn references_of<R>(begun: &mut Begun<R>, parts: &[u8], now_us: i64) -> Vec<event::Reference> {
+    let ids = std::mem::take(&mut begun.ids);
+    let reference = |(at, part, id): (u16, u8, String)| event::Reference {
         chunk: 0,
-        index: begun.offer.index(begun.recipient((*at).into())).into(),
-        part: u32::from(*part) + 1,
-        parts: parts.get(usize::from(*at)).copied().unwrap_or(1).into(),
-        id: id.clone(),
+        index: begun.offer.index(begun.recipient(at.into())).into(),
+        part: u32::from(part) + 1,
+        parts: parts.get(usize::from(at)).copied().unwrap_or(1).into(),
+        id,
         release_no: begun.offer.key.release_no,
         submitted_at_us: now_us,
     };
-    begun.ids.iter().map(reference).collect()
+    ids.into_iter().map(reference).collect()
 }
 
 /// References of one account and partition, with their chunks named once.
 #[derive(Debug, Default)]
 struct ReferenceBook {
     chunks: Vec<event::ReferenceChunk>,
-    places: HashMap<ChunkKey, u32>,
+    places: BTreeMap<ChunkKey, u32>,
+    /// The chunk of the reference before: its neighbours are mostly of the same one.
+    last: Option<(ChunkKey, u32)>,
     references: Vec<event::Reference>,
 }
 
 impl ReferenceBook {
     fn add(&mut self, chunk: ChunkKey, settled: &event::SliceSettled, mut reference: event::Reference) {
+        if let Some((last, at)) = self.last.filter(|(last, _)| *last == chunk) {
+            (reference.chunk, self.last) = (at, Some((last, at)));
+            return self.references.push(reference);
+        }
         let next = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX);
         let chunks = &mut self.chunks;
         reference.chunk = *self.places.entry(chunk).or_insert_with(|| {
@@ -287,19 +303,20 @@ impl ReferenceBook {
             });
             next
         });
+        self.last = Some((chunk, reference.chunk));
         self.references.push(reference);
     }
 
     fn records(self, account: &str, partition: u32) -> Vec<Append> {
-        let record = |references: &[event::Reference]| {
-            let references = event::References {
-                account: account.to_owned(),
-                chunks: self.chunks.clone(),
-                references: references.to_vec(),
-            };
-            record::append::<ReferencesTopic>(partition, bytes::Bytes::new(), &references)
-        };
-        self.references.chunks(REFERENCES_PER_RECORD_MAX).map(record).collect()
+        let Self { chunks, mut references, .. } = self;
+        let mut records = Vec::with_capacity(1);
+        while !references.is_empty() {
+            let rest = references.split_off(references.len().min(REFERENCES_PER_RECORD_MAX));
+            let record = event::References { account: account.to_owned(), chunks: chunks.clone(), references };
+            records.push(record::append::<ReferencesTopic>(partition, bytes::Bytes::new(), &record));
+            references = rest;
+        }
+        records
     }
 }
 

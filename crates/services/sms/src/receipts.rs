@@ -1,7 +1,7 @@
 //! Receipts on their way to receipts.v1, before they are acknowledged to the carrier.
 //!
-//! Receipts of all binds gather for a moment, so that a record holds many. A carrier that has sent all it may send without
-//! an answer falls silent: then they leave at once, since it waits for us.
+//! Receipts of all binds gather for a moment, so that a record holds many. How long is found by trying: a carrier that
+//! sends on while we gather is gathered from for longer, one that waits for our answers is answered at once.
 //!
 //! Must stay true: `Ok` is said only after the log has acknowledged the receipts.
 
@@ -19,10 +19,13 @@ use loa_runtime::{Ctx, record};
 use prometheus::IntCounter;
 use tokio::sync::{Notify, oneshot};
 
-/// Receipts gather at most this long.
-const GATHER_MAX: Duration = Duration::from_millis(10);
-/// Who has sent nothing for this long waits for us.
-const SILENCE: Duration = Duration::from_millis(1);
+/// Receipts gather at least and at most this long.
+const GATHER_MIN: Duration = Duration::from_millis(1);
+const GATHER_MAX: Duration = Duration::from_millis(32);
+/// Fewer at a time are not worth waiting for more.
+const WORTH_GATHERING: usize = 64;
+/// After a try that brought nothing, the next one.
+const TRY_EVERY: Duration = Duration::from_secs(2);
 /// Receipts that gather, at most; more are refused and come again.
 const GATHERED_MAX: usize = 20_000;
 /// While the log is away receipts are kept this long; then the carrier keeps them.
@@ -94,31 +97,20 @@ impl Pump {
     /// Appends what gathers; runs until the context stops and nobody waits any more.
     pub(crate) async fn run(self: Arc<Self>, over: impl Future<Output = ()>) {
         tokio::pin!(over);
+        let mut gather = Gather::default();
         loop {
             tokio::select! {
                 () = &mut over => return,
                 () = self.filled.notified() => {}
             }
-            self.gather().await;
-            let Gathered { books, waiting, .. } = std::mem::take(&mut *self.gathered());
+            tokio::time::sleep(gather.wait).await;
+            let Gathered { books, waiting, count } = std::mem::take(&mut *self.gathered());
+            gather.took(count, self.ctx.monotonic());
             let stored = books.is_empty() || self.append(self.records(books)).await;
             for told in waiting {
                 // A bind that closed meanwhile wants no answer.
                 let _closed = told.send(stored);
             }
-        }
-    }
-
-    async fn gather(&self) {
-        let until = self.ctx.monotonic() + GATHER_MAX;
-        let mut count = self.gathered().count;
-        while self.ctx.monotonic() < until {
-            tokio::time::sleep(SILENCE).await;
-            let now = self.gathered().count;
-            if now == count {
-                return;
-            }
-            count = now;
         }
     }
 
@@ -148,6 +140,42 @@ impl Pump {
     }
 }
 
+/// How long to gather.
+#[derive(Debug)]
+struct Gather {
+    wait: Duration,
+    /// Receipts taken after the last wait of half this length, while a longer one is tried.
+    tried_from: Option<usize>,
+    try_at: Duration,
+}
+
+impl Default for Gather {
+    fn default() -> Self {
+        Self { wait: GATHER_MIN, tried_from: None, try_at: Duration::ZERO }
+    }
+}
+
+impl Gather {
+    /// So many were taken after waiting; sets the next wait.
+    fn took(&mut self, count: usize, now: Duration) {
+        if count < WORTH_GATHERING {
+            *self = Self { try_at: self.try_at, ..Self::default() };
+            return;
+        }
+        if let Some(before) = self.tried_from.take() {
+            // Twice the time should bring nearly twice as many, unless the carrier waits for us meanwhile.
+            if count * 2 < before * 3 {
+                self.wait /= 2;
+                self.try_at = now + TRY_EVERY;
+            }
+        }
+        if now >= self.try_at && self.wait < GATHER_MAX {
+            self.wait *= 2;
+            self.tried_from = Some(count);
+        }
+    }
+}
+
 fn of_carrier(receipt: CarrierReceipt, received_at_us: i64) -> event::Receipt {
     event::Receipt {
         id: receipt.id,
@@ -155,5 +183,32 @@ fn of_carrier(receipt: CarrierReceipt, received_at_us: i64) -> event::Receipt {
         error: receipt.error,
         done_at_us: receipt.done_at_us,
         received_at_us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits that follow from what a carrier sends in so many milliseconds.
+    fn waits(sends: fn(u128) -> usize, rounds: u64) -> Duration {
+        let mut gather = Gather::default();
+        for round in 0..rounds {
+            let count = sends(gather.wait.as_millis());
+            gather.took(count, Duration::from_millis(round));
+        }
+        gather.wait
+    }
+
+    #[test]
+    fn gathers_as_long_as_it_brings_more() {
+        let free = |ms: u128| 50 * usize::try_from(ms).unwrap() + 50;
+        assert_eq!(waits(free, 20), GATHER_MAX);
+        let waits_for_us = |_: u128| 100;
+        assert_eq!(waits(waits_for_us, 20), GATHER_MIN);
+        let window_of_500 = |ms: u128| (50 * usize::try_from(ms).unwrap()).min(500);
+        assert!(waits(window_of_500, 40) <= Duration::from_millis(16));
+        let few = |ms: u128| usize::try_from(ms).unwrap();
+        assert_eq!(waits(few, 20), GATHER_MIN);
     }
 }

@@ -3,7 +3,7 @@
 //! Must stay true: a text without slots is encoded once; what is sent is what the author saw in the preview; a text over the
 //! account's parts is refused, never cut.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use loa_contract::pb::registry::v1 as registry;
 use loa_domain::channel::Channel;
 use loa_domain::state::Reason;
@@ -56,6 +56,57 @@ pub(crate) enum Parts {
     Many(Box<[Bytes]>),
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        Self { data_coding: CODING_GSM7, parts: Parts::One(Bytes::new()) }
+    }
+}
+
+/// The texts of a slice in one piece of memory.
+#[derive(Default)]
+struct Packed {
+    octets: BytesMut,
+    /// Of each text: its coding, and where each of its parts ends.
+    texts: Vec<(u8, Ends)>,
+}
+
+enum Ends {
+    One(usize),
+    Many(Vec<usize>),
+}
+
+impl Packed {
+    fn push(&mut self, encoded: &Encoded) {
+        let data_coding = match encoded.coding {
+            Coding::Gsm7 => CODING_GSM7,
+            Coding::Ucs2 => CODING_UCS2,
+        };
+        let mut put = |part: &Vec<u8>| {
+            self.octets.extend_from_slice(part);
+            self.octets.len()
+        };
+        let ends = match &encoded.parts[..] {
+            [only] => Ends::One(put(only)),
+            parts => Ends::Many(parts.iter().map(put).collect()),
+        };
+        self.texts.push((data_coding, ends));
+    }
+
+    fn texts(self) -> Vec<Text> {
+        let octets = self.octets.freeze();
+        let mut from = 0;
+        let mut cut = |end: usize| octets.slice(std::mem::replace(&mut from, end)..end);
+        let text = |(data_coding, ends)| Text {
+            data_coding,
+            parts: match ends {
+                Ends::One(end) => Parts::One(cut(end)),
+                Ends::Many(ends) => Parts::Many(ends.into_iter().map(&mut cut).collect()),
+            },
+        };
+        self.texts.into_iter().map(text).collect()
+    }
+}
+
 impl Ready {
     /// The text of the slice's `at`-th recipient.
     pub(crate) fn text(&self, at: usize) -> Option<&Text> {
@@ -64,21 +115,15 @@ impl Ready {
 }
 
 impl Text {
-    fn new(encoded: Encoded) -> Self {
-        let data_coding = match encoded.coding {
-            Coding::Gsm7 => CODING_GSM7,
-            Coding::Ucs2 => CODING_UCS2,
-        };
-        let mut parts = encoded.parts;
-        let parts = match parts.pop() {
-            Some(only) if parts.is_empty() => Parts::One(only.into()),
-            last => Parts::Many(parts.into_iter().chain(last).map(Bytes::from).collect()),
-        };
-        Self { data_coding, parts }
+    fn alone(encoded: &Encoded) -> Self {
+        let mut packed = Packed::default();
+        packed.push(encoded);
+        packed.texts().pop().unwrap_or_default()
     }
 
     /// How many parts there are.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         match &self.parts {
             Parts::One(_) => 1,
             Parts::Many(parts) => parts.len(),
@@ -117,21 +162,20 @@ impl Medium for Texts {
     }
 
     fn prepare(&self, slice: &Slice<'_>, content: &Content, parts: &mut Vec<Result<u8, Reason>>) -> Ready {
-        let parts_max = self.parts_max.get(slice.account).copied().unwrap_or(1);
-        let count = |text: &Text| match u8::try_from(text.len()) {
-            Ok(parts) if parts <= parts_max => Ok(parts),
+        let parts_max = usize::from(self.parts_max.get(slice.account).copied().unwrap_or(1));
+        let count = |encoded: &Encoded| match encoded.parts.len() {
+            parts if parts <= parts_max => u8::try_from(parts).map_err(|_| Reason::TooLong),
             _ => Err(Reason::TooLong),
         };
         let validity_s = validity(slice);
         // A text of one part has no reference in it: all recipients share its octets.
         if let Some(encoded) = content.constant.as_ref().filter(|encoded| !encoded.has_header()) {
-            let text = Text::new(encoded.clone());
-            parts.extend(slice.range.clone().map(|_| count(&text)));
-            return Ready { texts: vec![text], validity_s };
+            parts.extend(slice.range.clone().map(|_| count(encoded)));
+            return Ready { texts: vec![Text::alone(encoded)], validity_s };
         }
         let columns = columns(&content.template, slice.offer);
         let mut rendered = String::new();
-        let mut texts = Vec::with_capacity(slice.range.len());
+        let mut packed = Packed::default();
         for recipient in slice.range.clone() {
             let reference = reference(slice.offer, recipient);
             let encoded = match &content.constant {
@@ -142,11 +186,13 @@ impl Medium for Texts {
                 }
                 None => content.render(slice.offer, &columns, recipient, reference, &mut rendered),
             };
-            let text = encoded.map(Text::new);
-            parts.push(text.as_ref().map_or(Err(Reason::Render), count));
-            texts.push(text.unwrap_or_else(|| Text { data_coding: CODING_GSM7, parts: Parts::One(Bytes::new()) }));
+            parts.push(encoded.as_ref().map_or(Err(Reason::Render), count));
+            match encoded {
+                Some(encoded) => packed.push(&encoded),
+                None => packed.texts.push((CODING_GSM7, Ends::One(packed.octets.len()))),
+            }
         }
-        Ready { texts, validity_s }
+        Ready { texts: packed.texts(), validity_s }
     }
 
     fn refuse(&self) -> Ready {

@@ -6,6 +6,7 @@
 //! belongs to an earlier use of the id; a receipt finds its reference whichever of them comes first.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,11 +52,35 @@ pub(crate) struct Match {
     pub(crate) offset: i64,
 }
 
+/// A table by keys that are hashes already.
+type ByHash<V> = HashMap<u64, V, BuildHasherDefault<Already>>;
+
+#[derive(Debug, Default)]
+struct Already(u64);
+
+impl Hasher for Already {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Keys are u64; whatever else comes is folded in, which is slow and right.
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
 /// References and waiting receipts of a partition.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    entries: HashMap<u64, Entry>,
-    parked: HashMap<u64, Vec<(u64, Waiting)>>,
+    entries: ByHash<Entry>,
+    /// Receipts that wait for their reference: the first under a key, with its ticket and since when it waits.
+    parked: ByHash<(u64, Duration, Waiting)>,
+    /// Further ones under the same keys; a carrier rarely says two things before we know of the first.
+    more: Vec<(Duration, u64, Waiting)>,
     parking: VecDeque<(Duration, u64, u64)>,
     tickets: u64,
 }
@@ -130,8 +155,17 @@ impl Book {
         if let Some(before) = self.entries.insert(key, entry) {
             chunks.release(before.chunk);
         }
-        let waiting = self.parked.remove(&key).unwrap_or_default();
-        waiting.into_iter().filter_map(|(_, waiting)| self.receipt(key, waiting, chunks).ok()).collect()
+        let Some((_, since, waiting)) = self.parked.remove(&key) else { return Vec::new() };
+        let more = self.more.extract_if(.., |(_, known, _)| *known == key).collect::<Vec<_>>();
+        let mut found = Vec::with_capacity(1);
+        for (since, _, waiting) in std::iter::once((since, key, waiting)).chain(more) {
+            match self.receipt(key, waiting, chunks) {
+                Ok(matched) => found.push(matched),
+                // About an earlier use of the id, or said twice: it is given up in its time.
+                Err(waiting) => self.more.push((since, key, waiting)),
+            }
+        }
+        found
     }
 
     /// Takes a receipt: its match, or the receipt itself if its reference is not here.
@@ -161,26 +195,26 @@ impl Book {
 
     /// A receipt without a reference waits for it.
     pub(crate) fn park(&mut self, key: u64, waiting: Waiting, now: Duration) {
+        if self.parked.contains_key(&key) {
+            return self.more.push((now, key, waiting));
+        }
         self.tickets += 1;
-        self.parked.entry(key).or_default().push((self.tickets, waiting));
+        self.parked.insert(key, (self.tickets, now, waiting));
         self.parking.push_back((now, key, self.tickets));
     }
 
     /// Receipts that have waited long enough: nobody knows what they are about.
     pub(crate) fn unmatched(&mut self, now: Duration) -> Vec<Waiting> {
-        let mut given_up = Vec::new();
+        let over = |since: Duration| now.saturating_sub(since) >= PARK;
+        let more = self.more.extract_if(.., |(since, ..)| over(*since));
+        let mut given_up: Vec<_> = more.map(|(_, _, waiting)| waiting).collect();
         while let Some(&(since, key, ticket)) = self.parking.front() {
-            if now.saturating_sub(since) < PARK {
+            if !over(since) {
                 break;
             }
             self.parking.pop_front();
-            if let Some(waiting) = self.parked.get_mut(&key) {
-                if let Some(at) = waiting.iter().position(|(known, _)| *known == ticket) {
-                    given_up.push(waiting.swap_remove(at).1);
-                }
-                if waiting.is_empty() {
-                    self.parked.remove(&key);
-                }
+            if self.parked.get(&key).is_some_and(|(known, ..)| *known == ticket) {
+                given_up.extend(self.parked.remove(&key).map(|(_, _, waiting)| waiting));
             }
         }
         given_up
@@ -273,7 +307,18 @@ mod tests {
         assert_eq!(offsets(book.unmatched(Duration::from_secs(69))), [0_i64; 0]);
         assert_eq!(offsets(book.unmatched(Duration::from_secs(70))), [1]);
         assert_eq!(offsets(book.unmatched(Duration::from_secs(90))), [2]);
-        assert!(book.parked.is_empty());
+        assert!(book.parked.is_empty() && book.more.is_empty() && book.parking.is_empty());
+    }
+
+    #[test]
+    fn of_two_receipts_the_one_that_fits_is_taken() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        book.park(7, receipt(1, SUBMITTED - 9_000_000_000), Duration::ZERO);
+        book.park(7, receipt(2, SUBMITTED), Duration::from_secs(1));
+        let found = book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        assert_eq!(found.iter().map(|found| found.offset).collect::<Vec<_>>(), [2]);
+        let given_up = book.unmatched(PARK);
+        assert_eq!(given_up.iter().map(|waiting| waiting.offset).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
