@@ -16,7 +16,14 @@ use crate::sqlite::Db;
 
 /// The store of the role `audience`.
 #[derive(Debug, Clone)]
-pub struct SqlAudience(pub Db);
+pub struct SqlAudience(Db);
+
+impl SqlAudience {
+    /// Over a store opened with the migrations of `audience`.
+    pub fn new(db: Db) -> Self {
+        Self(db)
+    }
+}
 
 fn state_name(state: JobState) -> &'static str {
     match state {

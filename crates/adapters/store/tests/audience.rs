@@ -34,5 +34,5 @@ async fn the_audience_store_holds() {
     let path = directory.path().join("audience.db");
     let (one, two) = (Db::open(&path, "audience").await.unwrap(), Db::open(&path, "audience").await.unwrap());
     let (leases, outbox) = (SqlLeases::new(one.clone()), SqlOutbox(one.clone()));
-    audience_store_holds(&World { stores: [SqlAudience(one), SqlAudience(two)], leases, outbox }).await;
+    audience_store_holds(&World { stores: [SqlAudience::new(one), SqlAudience::new(two)], leases, outbox }).await;
 }
