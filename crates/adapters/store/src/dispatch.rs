@@ -7,6 +7,8 @@ mod release;
 mod retain;
 mod single;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use loa_domain::hash::AddressHash;
 use loa_domain::ids::{AccountId, ChunkKey, FreezeId, Shard};
@@ -51,12 +53,8 @@ impl DispatchStore for SqlDispatch {
             finished: read_finished(&mut snapshot, number).await?,
             releases: release::of_shard(&mut snapshot, number).await?,
             singles: single::ahead(&mut snapshot, number).await?,
-            offsets: offsets(&self.db, READER)
-                .await?
-                .into_iter()
-                .filter(|offset| offset.partition == shard.number())
-                .collect(),
-            blocks: read_blocks(&mut snapshot, number).await?,
+            offsets: read_offsets(&mut snapshot, shard).await?,
+            blocks: read_blocks(&mut snapshot, shard).await?,
         })
     }
 
@@ -82,8 +80,8 @@ impl DispatchStore for SqlDispatch {
             put_cursors(&mut tx, cursors).await?;
         }
         put_finished(&mut tx, &commit.finished).await?;
-        for block in &commit.blocks {
-            put_block(&mut tx, block).await?;
+        for blocks in last_of_each(&commit.blocks).chunks(ROWS_PER_STATEMENT) {
+            put_blocks(&mut tx, blocks).await?;
         }
         single::insert(&mut tx, &commit.singles).await?;
         single::update(&mut tx, &commit.passed).await?;
@@ -160,6 +158,14 @@ async fn put_cursors(tx: &mut Tx, cursors: &[CursorRow]) -> Result<(), StoreErro
     Ok(())
 }
 
+/// In the same snapshot as the rows: an offset without what it led to would lose that.
+async fn read_offsets(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<Offset>, StoreError> {
+    const SQL: &str = "select topic, next_offset from reader_offset where reader = $1 and partition_no = $2";
+    let query = sqlx::query_as(SQL).bind(READER).bind(i64::from(shard.number()));
+    let rows: Vec<(String, i64)> = query.fetch_all(from).await.map_err(store_error)?;
+    Ok(rows.into_iter().map(|(topic, next)| Offset { topic, partition: shard.number(), next }).collect())
+}
+
 async fn read_finished(from: &mut SqliteConnection, shard: i64) -> Result<Vec<FreezeId>, StoreError> {
     let query = sqlx::query_scalar("select freeze_id from freeze_finished where shard = $1").bind(shard);
     let rows: Vec<Vec<u8>> = query.fetch_all(from).await.map_err(store_error)?;
@@ -175,21 +181,48 @@ async fn put_finished(tx: &mut Tx, finished: &[(FreezeId, Shard)]) -> Result<(),
     Ok(())
 }
 
-async fn read_blocks(from: &mut SqliteConnection, shard: i64) -> Result<Vec<(AddressHash, Scope)>, StoreError> {
-    let query = sqlx::query_as("select address, scope from suppression where shard = $1").bind(shard);
-    let rows: Vec<(i64, i64)> = query.fetch_all(from).await.map_err(store_error)?;
-    let block =
-        |(address, scope)| Ok((AddressHash::from_ordered_i64(address), Scope(u32::try_from(scope).map_err(damaged)?)));
+async fn read_blocks(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<BlockRow>, StoreError> {
+    const SQL: &str = "select address, scope, position_no, changed_at, is_lifted from suppression where shard = $1";
+    let query = sqlx::query_as(SQL).bind(i64::from(shard.number()));
+    let rows: Vec<(i64, i64, i64, i64, i64)> = query.fetch_all(from).await.map_err(store_error)?;
+    let block = |(address, scope, position, at_us, lifted): (i64, i64, i64, i64, i64)| {
+        Ok(BlockRow {
+            shard,
+            address: AddressHash::from_ordered_i64(address),
+            scope: Scope(u32::try_from(scope).map_err(damaged)?),
+            lifted: lifted == 1,
+            position: position.cast_unsigned(),
+            at_us,
+        })
+    };
     rows.into_iter().map(block).collect()
 }
 
-async fn put_block(tx: &mut Tx, block: &BlockRow) -> Result<(), StoreError> {
-    const SET: &str = "insert into suppression (shard, address, scope) values ($1, $2, $3) on conflict do nothing";
-    const LIFT: &str = "delete from suppression where shard = $1 and address = $2 and scope = $3";
-    let query = sqlx::query(if block.lifted { LIFT } else { SET })
-        .bind(i64::from(block.shard.number()))
-        .bind(block.address.to_ordered_i64())
-        .bind(i64::from(block.scope.0));
-    query.execute(&mut **tx).await.map_err(store_error)?;
+async fn put_blocks(tx: &mut Tx, blocks: &[BlockRow]) -> Result<(), StoreError> {
+    let mut query =
+        QueryBuilder::new("insert into suppression (shard, address, scope, position_no, changed_at, is_lifted) ");
+    query.push_values(blocks, |mut row, block| {
+        row.push_bind(i64::from(block.shard.number()))
+            .push_bind(block.address.to_ordered_i64())
+            .push_bind(i64::from(block.scope.0))
+            .push_bind(block.position.cast_signed())
+            .push_bind(block.at_us)
+            .push_bind(i64::from(block.lifted));
+    });
+    query.push(
+        " on conflict (shard, address, scope) do update set position_no = excluded.position_no,
+            changed_at = excluded.changed_at, is_lifted = excluded.is_lifted
+            where suppression.position_no < excluded.position_no",
+    );
+    query.build().execute(&mut **tx).await.map_err(store_error)?;
     Ok(())
+}
+
+/// What is stored last of each address and scope: one statement may not touch a row twice.
+fn last_of_each(blocks: &[BlockRow]) -> Vec<BlockRow> {
+    let mut last = BTreeMap::new();
+    for block in blocks {
+        last.insert((block.shard, block.address, block.scope), *block);
+    }
+    last.into_values().collect()
 }

@@ -119,6 +119,10 @@ pub struct BlockRow {
     pub scope: Scope,
     /// The entry is taken back.
     pub lifted: bool,
+    /// The change's place among all changes of the list; the highest counts.
+    pub position: u64,
+    /// When it was changed, microseconds since 1970.
+    pub at_us: i64,
 }
 
 /// A chunk of single sends; audience does not have it, so it stands here.
@@ -166,8 +170,8 @@ pub struct StoredShard {
     pub singles: Vec<SingleChunk>,
     /// Read offsets of this shard.
     pub offsets: Vec<Offset>,
-    /// Suppression entries in force.
-    pub blocks: Vec<(AddressHash, Scope)>,
+    /// Suppression entries, those that were lifted lately too.
+    pub blocks: Vec<BlockRow>,
 }
 
 /// One transaction over some shards.
@@ -244,7 +248,7 @@ pub struct Retention {
     pub over: Vec<CampaignId>,
     /// That time, microseconds since 1970.
     pub rows_before_us: i64,
-    /// Single sends (ids, chunks, rows) that expired before this time go.
+    /// Single sends (ids, chunks, rows) that expired before this time go, and entries that were lifted before it.
     pub singles_before_us: i64,
 }
 

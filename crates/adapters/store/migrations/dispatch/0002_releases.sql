@@ -52,13 +52,20 @@ create table freeze_finished (
     primary key (shard, freeze_id)
 );
 
--- Whom may nobody write to? address = keyed hash as a number that sorts like it.
+-- Whom may nobody write to? address = keyed hash as a number that sorts like it; an entry that was lifted stays a while,
+-- so that an older word about it that comes again is known to be older.
 create table suppression (
-    shard    bigint  not null,
-    address  bigint  not null,
-    scope    bigint  not null,
+    shard        bigint  not null,
+    address      bigint  not null,
+    scope        bigint  not null,
+    position_no  bigint  not null,
+    changed_at   bigint  not null,
+    is_lifted    bigint  not null check (is_lifted in (0, 1)),
     primary key (shard, address, scope)
 );
+
+-- Which lifted entries are old enough to be deleted?
+create index suppression_lifted on suppression (changed_at) where is_lifted = 1;
 
 -- Which single sends form a chunk, and how far is it? Its recipients stand in body, as dispatch encodes them.
 create table single_chunk (

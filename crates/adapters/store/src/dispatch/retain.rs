@@ -23,11 +23,14 @@ pub(super) async fn run(db: &Db, retention: &Retention) -> Result<u64, StoreErro
         (select freeze_id from single_chunk where expires_at < $1 order by expires_at limit $2)";
     const REQUESTS: &str = "delete from single_request where (caller, request_key) in
         (select caller, request_key from single_request where accepted_at < $1 limit $2)";
+    const LIFTED: &str = "delete from suppression where (shard, address, scope) in
+        (select shard, address, scope from suppression where is_lifted = 1 and changed_at < $1 limit $2)";
     let before = retention.singles_before_us;
     let mut gone = over(db, retention).await?;
     gone += bites(db, &[SINGLE_ROWS], before).await?;
     gone += bites(db, &[MEMBERS, CHUNKS], before).await?;
     gone += bites(db, &[REQUESTS], before).await?;
+    gone += bites(db, &[LIFTED], before).await?;
     Ok(gone)
 }
 

@@ -42,7 +42,9 @@ pub(super) async fn placed(from: &mut SqliteConnection, ids: &[u64]) -> Result<V
     for ids in ids.chunks(MEMBERS_PER_STATEMENT) {
         let mut query = QueryBuilder::new("select id from single_member where id in (");
         let mut list = query.separated(", ");
-        ids.iter().for_each(|id| drop(list.push_bind(id.cast_signed())));
+        for id in ids {
+            list.push_bind(id.cast_signed());
+        }
         query.push(")");
         let found: Vec<(i64,)> = query.build_query_as().fetch_all(&mut *from).await.map_err(store_error)?;
         placed.extend(found.into_iter().map(|(id,)| id.cast_unsigned()));

@@ -99,7 +99,7 @@ impl Account {
     /// Recipients of a slice whose messages have so many parts: half a second of the rate.
     pub(crate) fn slice_length(&self, parts_each: u32) -> u16 {
         let length = floor(SLICE_S * self.rate / f64::from(parts_each.max(1)));
-        u16::try_from(length).unwrap_or(u16::MAX).clamp(1, SLICE_MAX)
+        u16::try_from(length.clamp(1, SLICE_RECIPIENTS_MAX as u64)).unwrap_or(1)
     }
 
     /// The partition of the lane topics for a shard; `None` before the account was heard of.
@@ -107,8 +107,6 @@ impl Account {
         self.partitions.get(shard.checked_rem(self.partitions.len())?).copied()
     }
 }
-
-const SLICE_MAX: u16 = SLICE_RECIPIENTS_MAX as u16;
 
 fn slot(lane: Lane) -> usize {
     usize::from(lane.code()) - 1

@@ -178,7 +178,7 @@ fn read_variant(frozen: &event::FrozenVariant) -> Result<(u16, Variant), BadReco
 
 /// The campaign's own hours narrow those of its class, unless an override stands for the law (demonstrations).
 fn window(class: Class, control: &event::CampaignControl, rules: &Rules) -> Result<Option<DailyWindow>, BadRecord> {
-    let of_class = rules.hours_override.unwrap_or(ClassHours::default_of(class).window);
+    let of_class = rules.hours_override.unwrap_or_else(|| ClassHours::default_of(class).window);
     if control.open_minute == 0 && control.close_minute == 0 {
         return Ok(Some(of_class));
     }

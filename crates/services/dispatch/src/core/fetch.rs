@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn holds_a_limited_number() {
-        let mut library = Library::default();
-        for chunk in 0..HELD_MAX as u32 + 10 {
+        let (mut library, max) = (Library::default(), u32::try_from(HELD_MAX).unwrap());
+        for chunk in 0..max + 10 {
             library.put(Arc::new(ChunkData {
                 key: key(chunk),
                 shard: Shard::new(0).unwrap(),
@@ -223,6 +223,6 @@ mod tests {
             }));
         }
         assert_eq!(library.held.len(), HELD_MAX);
-        assert!(library.get(key(0)).is_none() && library.get(key(HELD_MAX as u32)).is_some(), "the oldest went first");
+        assert!(library.get(key(0)).is_none() && library.get(key(max)).is_some(), "the oldest went first");
     }
 }

@@ -141,6 +141,6 @@ mod tests {
         wide.slots = vec![loa_contract::pb::event::v1::SlotColumn { name: "x".to_owned(), values }];
         let (taken, _, stopped) = pick(&wide, &[], None, 500, true);
         assert!(taken.len() > 250 && taken.len() * 3_000 < RELEASE_BYTES_MAX, "{}", taken.len());
-        assert_eq!(stopped, Some(taken.len() as u16));
+        assert_eq!(stopped, Some(u16::try_from(taken.len()).unwrap()));
     }
 }

@@ -21,7 +21,7 @@ impl Engine {
         if core.finished.contains(&freeze) || core.parts.contains_key(&id) {
             return;
         }
-        core.parts.insert(id, Part { plans_left: campaign.variants.len(), sources_left: 0 });
+        core.parts.insert(id, Part { plans_left: campaign.variants.keys().copied().collect(), sources_left: 0 });
         for &variant in campaign.variants.keys() {
             self.library.want(Fetch::Heads { campaign: id, freeze, variant, shard });
         }
@@ -39,7 +39,7 @@ impl Engine {
     ) {
         let Some(campaign) = self.campaigns.get(&id) else { return };
         let (lane, channel) = (campaign.lane, campaign.variants.get(&variant).map(|variant| variant.channel));
-        let Some(channel) = channel.filter(|_| self.plan_is_missing(shard, id)) else { return };
+        let Some(channel) = channel.filter(|_| self.plan_is_missing(shard, id, variant)) else { return };
         let mut routes: BTreeMap<AccountNo, Vec<Planned>> = BTreeMap::new();
         for head in heads {
             let key = ChunkKey { freeze, variant, chunk: head.chunk };
@@ -59,18 +59,20 @@ impl Engine {
             source.at = source.plan.front().filter(|front| front.key.chunk == chunk).map_or(0, |_| index);
             keys.push((key, !source.plan.is_empty()));
         }
-        self.count_plan(shard, id, keys.iter().filter(|&&(_, ahead)| ahead).count());
+        self.count_plan(shard, id, variant, keys.iter().filter(|&&(_, ahead)| ahead).count());
         self.note_finished(shard, id);
         keys.into_iter().for_each(|(key, _)| self.enqueue(key, false, now));
     }
 
-    fn plan_is_missing(&self, shard: Shard, id: CampaignId) -> bool {
-        self.shards.get(&shard).and_then(|core| core.parts.get(&id)).is_some_and(|part| part.plans_left > 0)
+    /// A plan that was asked for twice (the shard was dropped in between) is taken once.
+    fn plan_is_missing(&self, shard: Shard, id: CampaignId, variant: u16) -> bool {
+        let part = self.shards.get(&shard).and_then(|core| core.parts.get(&id));
+        part.is_some_and(|part| part.plans_left.contains(&variant))
     }
 
-    fn count_plan(&mut self, shard: Shard, id: CampaignId, sources: usize) {
+    fn count_plan(&mut self, shard: Shard, id: CampaignId, variant: u16, sources: usize) {
         if let Some(part) = self.shards.get_mut(&shard).and_then(|core| core.parts.get_mut(&id)) {
-            part.plans_left -= 1;
+            part.plans_left.remove(&variant);
             part.sources_left += sources;
         }
     }
@@ -87,7 +89,7 @@ impl Engine {
     fn note_finished(&mut self, shard: Shard, id: CampaignId) {
         let freeze = self.campaigns.get(&id).and_then(|campaign| campaign.freeze);
         let (Some(freeze), Some(core)) = (freeze, self.shards.get_mut(&shard)) else { return };
-        if core.parts.get(&id) == Some(&Part { plans_left: 0, sources_left: 0 }) {
+        if core.parts.get(&id).is_some_and(|part| part.plans_left.is_empty() && part.sources_left == 0) {
             core.finished.insert(freeze);
             self.changes.finished.insert((freeze, shard));
         }

@@ -6,9 +6,7 @@
 use std::collections::BTreeSet;
 
 use loa_domain::channel::Lane;
-use loa_domain::hash::AddressHash;
 use loa_domain::ids::{ChunkKey, Shard};
-use loa_domain::policy::Scope;
 use loa_ports::store::dispatch::BlockRow;
 
 use super::Now;
@@ -62,9 +60,10 @@ impl Engine {
     }
 
     /// Takes a record of suppression.v1.
-    pub(crate) fn block(&mut self, shard: Shard, address: AddressHash, scope: Scope, lifted: bool) {
-        let Some(core) = self.shards.get_mut(&shard) else { return };
-        core.suppressed.apply(address, scope, lifted);
-        self.changes.blocks.push(BlockRow { shard, address, scope, lifted });
+    pub(crate) fn block(&mut self, block: BlockRow) {
+        let core = self.shards.get_mut(&block.shard);
+        if core.is_some_and(|core| core.suppressed.apply(&block)) {
+            self.changes.blocks.push(block);
+        }
     }
 }

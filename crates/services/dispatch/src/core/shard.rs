@@ -3,7 +3,7 @@
 //! Must stay true: all of it can be read again from the store; nothing is released before suppression.v1 was read to its
 //! end.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use loa_domain::channel::Lane;
 use loa_domain::ids::{CampaignId, ChunkKey, FreezeId};
@@ -35,10 +35,10 @@ pub(crate) struct ShardCore {
 }
 
 /// How much of a campaign is still ahead in a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     /// Variants whose chunks are not known yet.
-    pub(crate) plans_left: usize,
+    pub(crate) plans_left: BTreeSet<u16>,
     /// Sources that are not at their end.
     pub(crate) sources_left: usize,
 }

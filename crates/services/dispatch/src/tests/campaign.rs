@@ -4,6 +4,8 @@ use loa_domain::campaign::CampaignState;
 use loa_domain::channel::Lane;
 use loa_domain::state::RecipientState;
 
+use loa_testkit::storm::log::{StormConfig, StormLog};
+
 use super::*;
 use crate::core::tests::world::chunk;
 
@@ -22,7 +24,7 @@ async fn is_done(installation: &Installation, recipients: usize) {
 async fn a_campaign_is_released_and_settled() {
     let installation = Installation::new(frozen(8, 500)).await;
     let process = installation.start("one").await;
-    installation.announce(1, 1_000.0).await;
+    installation.announce(1_000.0).await;
     installation.campaign(1, CampaignState::Running).await;
     let _gateways = installation.serve(Lane::Bulk);
     is_done(&installation, 4_000).await;
@@ -32,7 +34,7 @@ async fn a_campaign_is_released_and_settled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_takes_over_goes_on_exactly_there() {
     let installation = Installation::new(frozen(8, 200)).await;
-    installation.announce(1, 200.0).await; // 600 parts of credit
+    installation.announce(200.0).await; // 600 parts of credit
     installation.campaign(1, CampaignState::Running).await;
     let first = installation.start("one").await;
     eventually("something is released", async || installation.open_rows().await > 0).await;
@@ -42,7 +44,7 @@ async fn who_takes_over_goes_on_exactly_there() {
     eventually("some were handed over", async || installation.sent().len() > 600).await;
     second.stop().await;
     let third = installation.start("two").await;
-    installation.announce(2, 2_000.0).await;
+    installation.announce(2_000.0).await;
     is_done(&installation, 1_600).await;
     third.stop().await;
 }
@@ -51,7 +53,7 @@ async fn who_takes_over_goes_on_exactly_there() {
 async fn two_processes_share_the_work() {
     let installation = Installation::new(frozen(8, 100)).await;
     let (one, two) = (installation.start("one").await, installation.start("two").await);
-    installation.announce(1, 1_000.0).await;
+    installation.announce(1_000.0).await;
     installation.campaign(1, CampaignState::Running).await;
     let _gateways = installation.serve(Lane::Bulk);
     is_done(&installation, 800).await;
@@ -62,9 +64,9 @@ async fn two_processes_share_the_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_answers_of_the_store_neither_lose_nor_repeat() {
     let mut installation = Installation::new(frozen(10, 100)).await;
-    installation.db = installation.db.clone().with_faults(7, 0.15);
+    installation.db = installation.db.clone().with_faults(7, 0.2);
     let process = installation.start("one").await;
-    installation.announce(1, 500.0).await;
+    installation.announce(100.0).await;
     installation.campaign(1, CampaignState::Running).await;
     let _gateways = installation.serve(Lane::Bulk);
     is_done(&installation, 1_000).await;
@@ -74,7 +76,7 @@ async fn lost_answers_of_the_store_neither_lose_nor_repeat() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_holds_and_a_cancel_closes() {
     let installation = Installation::new(frozen(4, 500)).await;
-    installation.announce(1, 100.0).await;
+    installation.announce(100.0).await;
     installation.campaign(1, CampaignState::Running).await;
     let process = installation.start("one").await;
     eventually("something is released", async || installation.open_rows().await > 0).await;
@@ -92,4 +94,22 @@ async fn a_pause_holds_and_a_cancel_closes() {
     eventually("the rest is cancelled", async || words(&installation).await.get(&cancelled) == Some(&rest)).await;
     assert_eq!(installation.sent().len(), sent);
     process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_over_log_and_store_neither_loses_nor_repeats() {
+    let mut installation = Installation::new(frozen(12, 100)).await;
+    installation.db = installation.db.clone().with_faults(11, 0.1);
+    installation.log = StormLog::new(installation.log.clone(), StormConfig::rough(11));
+    installation.announce(100.0).await;
+    installation.campaign(1, CampaignState::Running).await;
+    let _gateways = installation.serve(Lane::Bulk);
+    let (one, two) = (installation.start("one").await, installation.start("two").await);
+    eventually("some were handed over", async || installation.sent().len() > 150).await;
+    one.kill();
+    let one = installation.start("one").await;
+    installation.announce(300.0).await;
+    is_done(&installation, 1_200).await;
+    one.kill();
+    two.kill();
 }

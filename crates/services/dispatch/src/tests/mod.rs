@@ -4,6 +4,7 @@ mod campaign;
 mod single;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ struct Installation {
     chunks: Arc<Frozen>,
     clock: Arc<SystemClock>,
     gateways: Arc<Mutex<Gateways>>,
+    announcing: Arc<AtomicU32>,
 }
 
 struct Process {
@@ -104,7 +106,15 @@ impl Installation {
             .await
             .unwrap();
         let db = Db::open(&folder.path().join("dispatch.db"), "dispatch").await.unwrap();
-        Self { _folder: folder, log: Arc::new(log), db, chunks: Arc::new(chunks), clock, gateways: Arc::default() }
+        Self {
+            _folder: folder,
+            log: Arc::new(log),
+            db,
+            chunks: Arc::new(chunks),
+            clock,
+            gateways: Arc::default(),
+            announcing: Arc::default(),
+        }
     }
 
     /// Starts a process of that name.
@@ -139,21 +149,21 @@ impl Installation {
 
     async fn publish(&self, version: u64, object: event::control::Object) {
         let control = event::Control { version, at_us: 0, object: Some(object) };
-        control::publish(&*self.log, &control).await.unwrap();
+        while control::publish(&*self.log, &control).await.is_err() {}
     }
 
-    /// The account announces itself, bound at that rate.
-    async fn announce(&self, version: u64, rate: f64) {
-        let account = event::AccountControl {
-            account: ACCOUNT.to_owned(),
-            channel: 1,
-            rate,
-            bound: true,
-            partitions: (0..64).collect(),
-            simulator: true,
-            ..Default::default()
-        };
-        self.publish(version, event::control::Object::Account(account)).await;
+    /// The account announces itself, bound at that rate, until its rate changes.
+    async fn announce(&self, rate: f64) {
+        let (announcing, log) = (Arc::clone(&self.announcing), self.log.clone());
+        let ctx = Ctx::test(self.clock.clone(), "gateway");
+        let number = announcing.fetch_add(1, Ordering::SeqCst) + 1;
+        announce(&*log, &ctx, rate).await;
+        ctx.clone().spawn("announcer", async move {
+            while announcing.load(Ordering::SeqCst) == number {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                announce(&*log, &ctx, rate).await;
+            }
+        });
     }
 
     async fn campaign(&self, version: u64, state: CampaignState) {
@@ -189,7 +199,7 @@ impl Installation {
                     let settlements = event::Settlements { slices };
                     appends.push(record::append::<SettlementsTopic>(release.shard, bytes::Bytes::new(), &settlements));
                 }
-                log.append(appends).await.unwrap();
+                while log.append(appends.clone()).await.is_err() {}
             }
         })
     }
@@ -226,6 +236,22 @@ async fn sqlx_count(db: &Db) -> i64 {
     });
     let shards = futures_util::future::join_all(shards).await;
     shards.iter().flat_map(|shard| &shard.releases).filter(|row| row.progress.open).count() as i64
+}
+
+async fn announce(log: &dyn Log, ctx: &Ctx, rate: f64) {
+    let account = event::AccountControl {
+        account: ACCOUNT.to_owned(),
+        channel: 1,
+        rate,
+        bound: true,
+        partitions: (0..64).collect(),
+        simulator: true,
+        ..Default::default()
+    };
+    let object = Some(event::control::Object::Account(account));
+    let version = ctx.now_us().unsigned_abs();
+    let control = event::Control { version, at_us: 0, object };
+    while control::publish(log, &control).await.is_err() {}
 }
 
 impl Process {

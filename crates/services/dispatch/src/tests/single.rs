@@ -14,7 +14,7 @@ const NOTICE: Uuid = Uuid::from_u128(5);
 
 async fn installation() -> (Installation, Process) {
     let installation = Installation::new(Frozen::default()).await;
-    installation.announce(1, 100.0).await;
+    installation.announce(100.0).await;
     notice(&installation, 1, CampaignState::Running, 3).await;
     let process = installation.start("one").await;
     (installation, process)

@@ -94,7 +94,7 @@ async fn read_chunks(first: ChunkKey, count: u32, shard: Shard, chunks: &dyn Chu
     let read =
         chunks.read(first.freeze, first.variant, shard, first.chunk, count).await.map_err(|error| error.to_string())?;
     let read = read.into_iter().map(ChunkData::read).collect::<Result<Vec<_>, _>>();
-    let read = read.map_err(|error| ChunksError::from(error)).map_err(|error| error.to_string())?;
+    let read = read.map_err(ChunksError::from).map_err(|error| error.to_string())?;
     let wanted = |at: u32| ChunkKey { chunk: first.chunk + at, ..first };
     let complete = (0..count).all(|at| read.iter().any(|data| data.key == wanted(at) && data.shard == shard));
     if complete { Ok(read) } else { Err("audience did not give every chunk that was asked for".to_owned()) }

@@ -13,6 +13,7 @@ use loa_domain::ids::Shard;
 use loa_domain::policy::Scope;
 use loa_ports::log::{LogError, Position, Record};
 use loa_ports::store::StoreError;
+use loa_ports::store::dispatch::BlockRow;
 use loa_runtime::record;
 
 use super::{RETRY_WAIT, Work};
@@ -43,7 +44,9 @@ impl Work {
 
     fn block(&mut self, shard: Shard, record: &Record, blocks: &event::Blocks) {
         for block in &blocks.blocks {
-            self.engine.block(shard, AddressHash(block.address_hash), Scope(block.scope), block.lifted);
+            let event::Block { address_hash, scope, at_us, lifted, position } = *block;
+            let (address, scope) = (AddressHash(address_hash), Scope(scope));
+            self.engine.block(BlockRow { shard, address, scope, lifted, position, at_us });
         }
         self.engine.read_up_to(shard, SuppressionTopic::SPEC.name, record.offset + 1);
     }

@@ -6,7 +6,7 @@ use loa_domain::hash::AddressHash;
 use loa_domain::ids::{AccountId, ChunkKey, FreezeId, ReleaseKey, Shard};
 use loa_domain::policy::Scope;
 use loa_ports::store::Offset;
-use loa_ports::store::dispatch::{Commit, CursorRow, ReleaseRow, SingleChunk, StoredShard};
+use loa_ports::store::dispatch::{BlockRow, Commit, CursorRow, ReleaseRow, SingleChunk, StoredShard};
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
@@ -14,7 +14,7 @@ pub(super) struct Store {
     cursors: BTreeMap<(FreezeId, u16, Shard, AccountId), CursorRow>,
     pub(super) finished: BTreeSet<(FreezeId, Shard)>,
     offsets: BTreeMap<(String, u32), i64>,
-    blocks: BTreeSet<(Shard, AddressHash, Scope)>,
+    blocks: BTreeMap<(Shard, AddressHash, Scope), BlockRow>,
     pub(super) singles: BTreeMap<ChunkKey, SingleChunk>,
 }
 
@@ -33,12 +33,7 @@ impl Store {
         }
         self.finished.extend(commit.finished);
         for block in commit.blocks {
-            let entry = (block.shard, block.address, block.scope);
-            if block.lifted {
-                self.blocks.remove(&entry)
-            } else {
-                self.blocks.insert(entry)
-            };
+            self.blocks.insert((block.shard, block.address, block.scope), block);
         }
         for single in commit.singles {
             assert!(self.singles.insert(single.key, single).is_none(), "a chunk was made twice");
@@ -100,12 +95,7 @@ impl Store {
                 })
                 .cloned()
                 .collect(),
-            blocks: self
-                .blocks
-                .iter()
-                .filter(|(of, _, _)| *of == shard)
-                .map(|&(_, address, scope)| (address, scope))
-                .collect(),
+            blocks: self.blocks.values().filter(|block| block.shard == shard).copied().collect(),
         }
     }
 

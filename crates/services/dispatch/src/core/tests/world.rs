@@ -14,6 +14,7 @@ use loa_domain::ids::{AccountId, ChunkKey, FreezeId, Shard};
 use loa_domain::policy::Scope;
 use loa_domain::state::RecipientState;
 use loa_ports::lease::Held;
+use loa_ports::store::dispatch::BlockRow;
 use uuid::Uuid;
 
 use super::gateway::{Gateways, Manner};
@@ -138,11 +139,9 @@ impl World {
 
     /// A person opts out.
     pub(super) fn block(&mut self, shard: Shard, address_hash: u64) {
-        self.blocks.entry(shard).or_default().push(event::Block {
-            address_hash,
-            scope: Scope::ALL.0,
-            ..Default::default()
-        });
+        let position = 1 + self.blocks.values().map(|blocks| blocks.len() as u64).sum::<u64>();
+        let block = event::Block { address_hash, scope: Scope::ALL.0, position, ..Default::default() };
+        self.blocks.entry(shard).or_default().push(block);
         self.read_blocks(shard);
     }
 
@@ -150,7 +149,9 @@ impl World {
         let at = &mut self.read.get_mut(&shard).unwrap().1;
         let blocks = self.blocks.get(&shard).map_or(&[][..], Vec::as_slice);
         for block in &blocks[*at..] {
-            self.engine.block(shard, AddressHash(block.address_hash), Scope(block.scope), block.lifted);
+            let (address, scope) = (AddressHash(block.address_hash), Scope(block.scope));
+            let event::Block { lifted, position, at_us, .. } = *block;
+            self.engine.block(BlockRow { shard, address, scope, lifted, position, at_us });
         }
         *at = blocks.len();
         self.engine.read_up_to(shard, SuppressionTopic::SPEC.name, *at as i64);
@@ -186,7 +187,7 @@ impl World {
                     let heads = of_shard.map(|(key, chunk)| Head {
                         chunk: key.chunk,
                         account: AccountId::new(&chunk.account).unwrap(),
-                        size: chunk.address_hashes.len() as u16,
+                        size: u16::try_from(chunk.address_hashes.len()).unwrap(),
                     });
                     self.engine.planned(shard, campaign, freeze, variant, heads.collect(), self.now);
                 }
@@ -250,7 +251,7 @@ impl World {
         for outcome in &words.outcomes {
             let chunk = convert::chunk_key(words.chunks[outcome.chunk as usize].chunk.as_ref()).unwrap();
             let state = RecipientState::from_code(outcome.state as i32).unwrap();
-            self.words.entry((chunk, outcome.index as u16)).or_default().insert(state);
+            self.words.entry((chunk, u16::try_from(outcome.index).unwrap())).or_default().insert(state);
         }
     }
 
@@ -295,7 +296,7 @@ impl World {
     pub(super) fn ends(&self) -> BTreeMap<(ChunkKey, u16), Option<RecipientState>> {
         let mut ends = BTreeMap::new();
         for (&key, chunk) in &self.chunks {
-            for index in 0..chunk.address_hashes.len() as u16 {
+            for index in 0..u16::try_from(chunk.address_hashes.len()).unwrap() {
                 ends.insert((key, index), None);
             }
         }
