@@ -141,7 +141,15 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
     same_installation(&view, log.as_ref(), &hash_key, ctx.now_us()).await?;
     let readiness = Readiness::default();
     let endpoint = format!("http://{}", addresses.grpc);
-    let base = Base { ctx: ctx.clone(), config: config.clone(), log, view: view.clone(), clock, endpoint, faults: options.store_faults };
+    let base = Base {
+        ctx: ctx.clone(),
+        config: config.clone(),
+        log,
+        view: view.clone(),
+        clock,
+        endpoint,
+        faults: options.store_faults,
+    };
     let mut built = parts::build(&base, roles, console_listener, options.inbox).await?;
     built.parts.push(Box::new(GrpcServer {
         listener: grpc_listener,
@@ -150,8 +158,16 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         users,
         tls: config.grpc.tls.as_ref().map(server_tls).transpose()?,
     }));
-    built.parts.push(Box::new(Probes { listener: probes_listener, readiness: readiness.clone(), metrics: ctx.metrics().clone() }));
-    built.parts.push(Box::new(parts::Upkeep { log: Arc::clone(&base.log), view: view.clone(), readiness: readiness.clone() }));
+    built.parts.push(Box::new(Probes {
+        listener: probes_listener,
+        readiness: readiness.clone(),
+        metrics: ctx.metrics().clone(),
+    }));
+    built.parts.push(Box::new(parts::Upkeep {
+        log: Arc::clone(&base.log),
+        view: view.clone(),
+        readiness: readiness.clone(),
+    }));
     addresses.write(&place.path)?;
     Ok(Cluster { ctx, addresses, readiness, view, config, parts: built.parts, own_log, _place: place, telemetry })
 }
@@ -191,7 +207,9 @@ async fn same_installation(view: &ControlView, log: &dyn Log, key: &HashKey, now
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::Failed(format!("LOA-001 cannot listen on {address} ({key}): {error}; stop what holds the port, or use --port-base"))
+        Failure::Failed(format!(
+            "LOA-001 cannot listen on {address} ({key}): {error}; stop what holds the port, or use --port-base"
+        ))
     })
 }
 
@@ -208,9 +226,11 @@ fn users(config: &Config, keys: Option<&Keys>) -> Result<(Users, String), Failur
         None => uuid::Uuid::new_v4().simple().to_string(),
     };
     let system = Caller { user: crate::keys::SYSTEM.to_owned(), rights: vec![Right::System] };
-    let named = config.users.iter().chain(&demo).map(|user| {
-        (user.key_sha256, Caller { user: user.name.clone(), rights: user.rights.clone() })
-    });
+    let named = config
+        .users
+        .iter()
+        .chain(&demo)
+        .map(|user| (user.key_sha256, Caller { user: user.name.clone(), rights: user.rights.clone() }));
     let all = named.chain([(loa_runtime::grpc::key_hash(&system_key), system)]);
     Ok((Users::new(all), system_key))
 }

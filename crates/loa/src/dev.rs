@@ -54,7 +54,12 @@ pub async fn run(global: &Global, args: DevArgs) -> Result<(), Failure> {
         ..Options::default()
     };
     let cluster = compose(config, &Role::ALL, options).await?;
-    note(format!("loa dev: gRPC {}, console http://{}, data {}", cluster.addresses.grpc, cluster.addresses.console, data.display()));
+    note(format!(
+        "loa dev: gRPC {}, console http://{}, data {}",
+        cluster.addresses.grpc,
+        cluster.addresses.console,
+        data.display()
+    ));
     let result = match args.sample {
         true => with_sample(global, &args, &data, &keys, cluster).await,
         false => cluster.serve(signals()).await,
@@ -64,7 +69,13 @@ pub async fn run(global: &Global, args: DevArgs) -> Result<(), Failure> {
 }
 
 /// Serves, runs the sample beside it, and ends after it where nobody watches.
-async fn with_sample(global: &Global, args: &DevArgs, data: &std::path::Path, keys: &Keys, cluster: Cluster) -> Result<(), Failure> {
+async fn with_sample(
+    global: &Global,
+    args: &DevArgs,
+    data: &std::path::Path,
+    keys: &Keys,
+    cluster: Cluster,
+) -> Result<(), Failure> {
     let once = args.once || !std::io::stdout().is_terminal();
     let (ctx, readiness, addresses) = (cluster.ctx.clone(), cluster.readiness.clone(), cluster.addresses.clone());
     let done = CancellationToken::new();
@@ -104,8 +115,14 @@ fn shift_ports(layers: &mut Layers, base: i32) -> Result<(), Failure> {
     }
     for key in PORTS {
         let (section, name) = key.split_once('.').unwrap_or((key, ""));
-        let text = layers.table.get(section).and_then(|table| table.get(name)).and_then(|value| value.as_str()).unwrap_or_default();
-        let mut address: SocketAddr = text.parse().map_err(|error| Failure::Usage(format!("{key}: `{text}`: {error}")))?;
+        let text = layers
+            .table
+            .get(section)
+            .and_then(|table| table.get(name))
+            .and_then(|value| value.as_str())
+            .unwrap_or_default();
+        let mut address: SocketAddr =
+            text.parse().map_err(|error| Failure::Usage(format!("{key}: `{text}`: {error}")))?;
         let port = if base < 0 { Some(0) } else { u16::try_from(i32::from(address.port()) + base).ok() };
         address.set_port(port.ok_or_else(|| Failure::Usage(format!("--port-base {base} moves {key} beyond 65535")))?);
         layers.set(key, toml::Value::String(address.to_string()), Origin::Argument("--port-base"));
@@ -127,12 +144,16 @@ impl Sims {
         let log = |named: &Option<PathBuf>, name: &str| named.clone().unwrap_or_else(|| data.join("sim").join(name));
         let listen = |address: SocketAddr| async move {
             let bound = TcpListener::bind(address).await;
-            bound.map_err(|error| Failure::Failed(format!("LOA-001 cannot listen on {address} (sim): {error}; use --port-base")))
+            bound.map_err(|error| {
+                Failure::Failed(format!("LOA-001 cannot listen on {address} (sim): {error}; use --port-base"))
+            })
         };
         let sink = sim::sink(Some(&log(&args.sms_log, "sms.log")))?;
-        let smsc_config = sim::smsc_config(sink, config.sim.delivered_percent, config.sim.receipt_delay, config.sim.smsc_rate)?;
+        let smsc_config =
+            sim::smsc_config(sink, config.sim.delivered_percent, config.sim.receipt_delay, config.sim.smsc_rate)?;
         let smsc = Smsc::start(listen(config.sim.smsc_listen).await?, smsc_config)?;
-        let mail_config = MailConfig { log: sim::sink(Some(&log(&args.mail_log, "mail.log")))?, ..MailConfig::default() };
+        let mail_config =
+            MailConfig { log: sim::sink(Some(&log(&args.mail_log, "mail.log")))?, ..MailConfig::default() };
         let mail = MailWorld::start(listen(config.sim.mail_listen).await?, mail_config)?;
         for account in config.sms.accounts.iter().filter(|account| account.simulator) {
             let key = format!("sms.account.{}.address", account.carrier.id);

@@ -68,12 +68,18 @@ impl From<std::io::Error> for Failure {
 fn describe(status: &Status) -> String {
     match status.code() {
         Code::Unavailable if status.message().contains("transport") || status.message().contains("tcp") => {
-            "no answer from the server: is `loa dev` or `loa run` running, and does --server name its gRPC address?".to_owned()
+            "no answer from the server: is `loa dev` or `loa run` running, and does --server name its gRPC address?"
+                .to_owned()
         }
         Code::InvalidArgument => match status.get_details_bad_request() {
             Some(details) if !details.field_violations.is_empty() => {
-                let lines = details.field_violations.iter().map(|fault| format!("  {}: {}", fault.field, fault.description));
-                format!("the server found {} fault(s):\n{}", details.field_violations.len(), lines.collect::<Vec<_>>().join("\n"))
+                let lines =
+                    details.field_violations.iter().map(|fault| format!("  {}: {}", fault.field, fault.description));
+                format!(
+                    "the server found {} fault(s):\n{}",
+                    details.field_violations.len(),
+                    lines.collect::<Vec<_>>().join("\n")
+                )
             }
             _ => status.message().to_owned(),
         },

@@ -31,8 +31,9 @@ impl Keys {
     /// Reads `<data>/keys.toml`.
     pub fn read(data: &Path) -> Result<Self, String> {
         let path = data.join("keys.toml");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| format!("`{}` cannot be read ({error}); it is made by the first start of `loa dev`", path.display()))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            format!("`{}` cannot be read ({error}); it is made by the first start of `loa dev`", path.display())
+        })?;
         toml::from_str(&text).map(Self).map_err(|error| format!("`{}` is not a list of keys: {error}", path.display()))
     }
 
@@ -43,8 +44,11 @@ impl Keys {
         }
         let keys: BTreeMap<_, _> = DEMO_USERS.iter().map(|(user, _)| ((*user).to_owned(), draw())).collect();
         let text = toml::to_string(&keys).map_err(|error| error.to_string())?;
-        write_private(&data.join("keys.toml"), &format!("# Keys of the demo users; `loa --as USER` reads them here.\n{text}"))
-            .map_err(|error| format!("`{}` cannot be written: {error}", data.join("keys.toml").display()))?;
+        write_private(
+            &data.join("keys.toml"),
+            &format!("# Keys of the demo users; `loa --as USER` reads them here.\n{text}"),
+        )
+        .map_err(|error| format!("`{}` cannot be written: {error}", data.join("keys.toml").display()))?;
         Ok(Self(keys))
     }
 

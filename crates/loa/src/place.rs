@@ -56,7 +56,10 @@ impl Place {
         std::fs::create_dir_all(path).map_err(fault)?;
         let lock = File::create(path.join("lock")).map_err(fault)?;
         lock.try_lock().map_err(|_| {
-            format!("another process works on the data folder `{}`; stop it, or name another with --data", path.display())
+            format!(
+                "another process works on the data folder `{}`; stop it, or name another with --data",
+                path.display()
+            )
         })?;
         if fresh {
             for entry in std::fs::read_dir(path).map_err(fault)? {
@@ -64,7 +67,8 @@ impl Place {
                 if entry.file_name().is_some_and(|name| name == "lock") {
                     continue;
                 }
-                let removed = if entry.is_dir() { std::fs::remove_dir_all(&entry) } else { std::fs::remove_file(&entry) };
+                let removed =
+                    if entry.is_dir() { std::fs::remove_dir_all(&entry) } else { std::fs::remove_file(&entry) };
                 removed.map_err(fault)?;
             }
         }
@@ -77,11 +81,14 @@ impl Place {
         let path = file.unwrap_or(&own);
         if !path.exists() && file.is_none() {
             let text = format!("{}\n", Uuid::new_v4().simple());
-            crate::keys::write_private(path, &text).map_err(|error| format!("`{}` cannot be written: {error}", path.display()))?;
+            crate::keys::write_private(path, &text)
+                .map_err(|error| format!("`{}` cannot be written: {error}", path.display()))?;
         }
-        let text = std::fs::read_to_string(path).map_err(|error| format!("the hash key `{}` cannot be read: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("the hash key `{}` cannot be read: {error}", path.display()))?;
         let number = u128::from_str_radix(text.trim(), 16).ok().filter(|_| text.trim().len() == 32);
-        let number = number.ok_or_else(|| format!("the hash key `{}` must be 32 hexadecimal digits", path.display()))?;
+        let number =
+            number.ok_or_else(|| format!("the hash key `{}` must be 32 hexadecimal digits", path.display()))?;
         Ok(HashKey::new(number.to_be_bytes()))
     }
 }

@@ -11,6 +11,7 @@ use loa_sim::people::People;
 
 use crate::cli::args::Global;
 use crate::cli::client::Client;
+use crate::cli::content::UNIT_FROM;
 use crate::cli::text::{Lang, note, say};
 use crate::cli::{audience as files, campaign, campaign_file, text};
 use crate::exit::Failure;
@@ -43,13 +44,18 @@ impl Sample<'_> {
         let lang = Lang::of(self.global);
         self.import(&operator).await?;
         self.contents(&author, &operator).await?;
-        let draft = campaign_file::parse(campaign_file::EXAMPLE, SystemClock::new().now_us()).map_err(Failure::Failed)?;
-        let request = registry::CreateCampaignRequest { campaign: Some(draft), idempotency_key: uuid::Uuid::new_v4().to_string() };
+        let draft =
+            campaign_file::parse(campaign_file::EXAMPLE, SystemClock::new().now_us()).map_err(Failure::Failed)?;
+        let request = registry::CreateCampaignRequest {
+            campaign: Some(draft),
+            idempotency_key: uuid::Uuid::new_v4().to_string(),
+        };
         let created = author.registry().create_campaign(request).await?.into_inner().campaign;
         let id = created.ok_or_else(|| Failure::Failed("the server answered without a campaign".to_owned()))?.id;
         note(format!("{} {id}", lang.pick("chiến dịch", "campaign")));
         let frozen = campaign::submit(&author, &id).await?;
-        let recipients: u64 = frozen.freeze.iter().flat_map(|freeze| &freeze.variants).map(|variant| variant.frozen).sum();
+        let recipients: u64 =
+            frozen.freeze.iter().flat_map(|freeze| &freeze.variants).map(|variant| variant.frozen).sum();
         note(format!("{}: {}", lang.pick("đã chốt người nhận", "recipients frozen"), lang.number(recipients)));
         campaign::approve(&approver, &id).await?;
         operator.registry().start_campaign(registry::StartCampaignRequest { id: id.clone() }).await?;
@@ -66,7 +72,8 @@ impl Sample<'_> {
     }
 
     async fn import(&self, operator: &Client) -> Result<(), Failure> {
-        let known = operator.audience().list_datasets(audience::ListDatasetsRequest::default()).await?.into_inner().datasets;
+        let known =
+            operator.audience().list_datasets(audience::ListDatasetsRequest::default()).await?.into_inner().datasets;
         if known.iter().any(|dataset| dataset.name == DATASET) {
             return Ok(());
         }
@@ -100,6 +107,7 @@ impl Sample<'_> {
                 name: name.to_owned(),
                 kind: kind.to_owned(),
                 parent_code: parent.to_owned(),
+                valid_from: campaign_file::rfc3339(UNIT_FROM).ok(),
                 ..Default::default()
             };
             operator.registry().put_unit(registry::PutUnitRequest { unit: Some(unit) }).await?;

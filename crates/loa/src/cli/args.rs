@@ -6,14 +6,19 @@ use clap::{Args, Parser, Subcommand};
 
 /// Loa carries public-communication campaigns by SMS and email: each person at most once, and a ledger that adds up.
 #[derive(Debug, Parser)]
-#[command(name = "loa", version, about, after_help = "\
+#[command(
+    name = "loa",
+    version,
+    about,
+    after_help = "\
 Examples:
   loa dev                                   every role, simulated carriers, demo users, in this process
   loa dev --sample                          the same, and a sample campaign of 10,000 synthetic people
   loa --as author campaign create -f campaign.toml
   loa --as operator find 0912345678
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 not reachable, 4 refused, 5 a ledger does not add up.")]
+Exit codes: 0 done, 1 failed, 2 usage, 3 not reachable, 4 refused, 5 a ledger does not add up."
+)]
 pub struct Cli {
     /// For every command.
     #[command(flatten)]
@@ -56,7 +61,9 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Every role, the simulators and demo users in this process.
-    #[command(after_help = "Examples:\n  loa dev\n  loa dev --fresh --sample --once\n  loa dev --port-base 100        gRPC on 7500, console on 7580, …\n  loa dev --port-base -1         free ports, written to <data>/run.json")]
+    #[command(
+        after_help = "Examples:\n  loa dev\n  loa dev --fresh --sample --once\n  loa dev --port-base 100        gRPC on 7500, console on 7580, …\n  loa dev --port-base -1         free ports, written to <data>/run.json"
+    )]
     Dev(DevArgs),
     /// Some or all roles, as configured.
     #[command(after_help = "Example:\n  loa run --roles sms,email --config /etc/loa/loa.toml")]
@@ -281,7 +288,9 @@ pub enum AudienceCommand {
     /// Datasets.
     List,
     /// Count a segment.
-    #[command(after_help = "Example:\n  loa audience count --dataset dan-cu --where 'commune in district(\"Ba Tri\") and has mobile'")]
+    #[command(
+        after_help = "Example:\n  loa audience count --dataset dan-cu --where 'commune in district(\"Ba Tri\") and has mobile'"
+    )]
     Count {
         /// The dataset.
         #[arg(long)]
@@ -323,7 +332,9 @@ pub struct SuppressArgs {
 #[derive(Debug, Subcommand)]
 pub enum TemplateCommand {
     /// Add a version of a template.
-    #[command(after_help = "Examples:\n  loa --as author template put moi-hop --sms 'Moi {ten} du hop luc {gio}'\n  loa --as author template put thu-moi --subject 'Thư mời' --text-file a.txt --html-file a.html")]
+    #[command(
+        after_help = "Examples:\n  loa --as author template put moi-hop --sms 'Moi {ten} du hop luc {gio}'\n  loa --as author template put thu-moi --subject 'Thư mời' --text-file a.txt --html-file a.html"
+    )]
     Put {
         /// Its name.
         name: String,
@@ -378,6 +389,9 @@ pub enum UnitCommand {
         /// Code of the unit above.
         #[arg(long, default_value = "")]
         parent: String,
+        /// Valid from this time (RFC 3339); default: the unit's first day here, 2020-01-01.
+        #[arg(long, default_value = "2020-01-01T00:00:00+07:00")]
+        from: String,
     },
     /// Units of a CSV file: code,name,kind,parent.
     Import {

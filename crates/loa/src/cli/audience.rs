@@ -44,13 +44,11 @@ pub async fn run(global: &Global, command: AudienceCommand) -> Result<(), Failur
             let count = client.audience().count_segment(request).await?.into_inner();
             let lang = Lang::of(global);
             match global.json {
-                true => say(
-                    json!({
-                        "selected": count.selected, "with_mobile": count.with_mobile, "with_email": count.with_email,
-                        "dataset_version": count.dataset_version, "canonical": count.canonical,
-                    })
-                    .to_string(),
-                ),
+                true => say(json!({
+                    "selected": count.selected, "with_mobile": count.with_mobile, "with_email": count.with_email,
+                    "dataset_version": count.dataset_version, "canonical": count.canonical,
+                })
+                .to_string()),
                 false => say(format!(
                     "{}: {}  ({} SMS, {} email)\n  {}",
                     lang.pick("được chọn", "selected"),
@@ -70,7 +68,11 @@ fn file_name(file: &Path) -> String {
 }
 
 /// Streams a file into a dataset, with a progress bar.
-pub async fn import(client: &Client, file: &Path, mut start: audience::ImportStart) -> Result<audience::ImportReport, Failure> {
+pub async fn import(
+    client: &Client,
+    file: &Path,
+    mut start: audience::ImportStart,
+) -> Result<audience::ImportReport, Failure> {
     let fault = |error: std::io::Error| Failure::Usage(format!("`{}`: {error}", file.display()));
     let source: Box<dyn AsyncRead + Send + Unpin> = if file == Path::new("-") {
         Box::new(tokio::io::stdin())
@@ -156,7 +158,12 @@ pub fn show_report(global: &Global, report: &audience::ImportReport) {
     }
 }
 
-async fn save_rejects(client: &Client, file: &Path, target: Option<PathBuf>, report: &audience::ImportReport) -> Result<(), Failure> {
+async fn save_rejects(
+    client: &Client,
+    file: &Path,
+    target: Option<PathBuf>,
+    report: &audience::ImportReport,
+) -> Result<(), Failure> {
     if report.rejected == 0 {
         return Ok(());
     }
@@ -228,13 +235,11 @@ pub async fn suppress(global: &Global, command: SuppressCommand) -> Result<(), F
 fn show_entry(global: &Global, entry: &audience::Suppression) {
     let at = json::time(entry.at.as_ref());
     match global.json {
-        true => say(
-            json!({
-                "address_hash": entry.address_hash, "hint": entry.hint, "unit": entry.unit_code, "class": entry.class,
-                "topic": entry.topic, "at": at, "by": entry.by, "position": entry.position,
-            })
-            .to_string(),
-        ),
+        true => say(json!({
+            "address_hash": entry.address_hash, "hint": entry.hint, "unit": entry.unit_code, "class": entry.class,
+            "topic": entry.topic, "at": at, "by": entry.by, "position": entry.position,
+        })
+        .to_string()),
         false => say(format!(
             "{}  …{}  {} {} {}  {}",
             entry.address_hash,

@@ -37,7 +37,11 @@ pub async fn run(global: &Global, command: CampaignCommand) -> Result<(), Failur
         CampaignCommand::Update { id, file } => {
             let now = get(&client, &id).await?;
             let campaign = registry::Campaign { id, version: now.version, ..read_file(&file)? };
-            registry.update_campaign(registry::UpdateCampaignRequest { campaign: Some(campaign) }).await?.into_inner().campaign
+            registry
+                .update_campaign(registry::UpdateCampaignRequest { campaign: Some(campaign) })
+                .await?
+                .into_inner()
+                .campaign
         }
         CampaignCommand::Show { id } => Some(get(&client, &id).await?),
         CampaignCommand::List => return list(global, &client).await,
@@ -51,8 +55,12 @@ pub async fn run(global: &Global, command: CampaignCommand) -> Result<(), Failur
             let at = Some(campaign_file::rfc3339(&at).map_err(Failure::Usage)?);
             registry.schedule_campaign(registry::ScheduleCampaignRequest { id, at }).await?.into_inner().campaign
         }
-        CampaignCommand::Start { id } => registry.start_campaign(registry::StartCampaignRequest { id }).await?.into_inner().campaign,
-        CampaignCommand::Pause { id } => registry.pause_campaign(registry::PauseCampaignRequest { id }).await?.into_inner().campaign,
+        CampaignCommand::Start { id } => {
+            registry.start_campaign(registry::StartCampaignRequest { id }).await?.into_inner().campaign
+        }
+        CampaignCommand::Pause { id } => {
+            registry.pause_campaign(registry::PauseCampaignRequest { id }).await?.into_inner().campaign
+        }
         CampaignCommand::Resume { id } => {
             registry.resume_campaign(registry::ResumeCampaignRequest { id }).await?.into_inner().campaign
         }
@@ -74,7 +82,8 @@ fn draw_key() -> String {
 }
 
 fn read_file(file: &std::path::Path) -> Result<registry::Campaign, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::Usage(format!("`{}`: {error}", file.display())))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| Failure::Usage(format!("`{}`: {error}", file.display())))?;
     let parsed = campaign_file::parse(&text, SystemClock::new().now_us());
     parsed.map_err(|error| Failure::Usage(format!("`{}`: {error}", file.display())))
 }
@@ -125,7 +134,12 @@ fn show(global: &Global, campaign: &registry::Campaign) {
     say(format!("  {}: {}", lang.pick("được chọn", "selected"), lang.number(freeze.selected)));
     for (variant, one) in campaign.variants.iter().zip(&freeze.variants) {
         let (frozen, parts) = (lang.number(one.frozen), lang.number(one.parts));
-        say(format!("  {}: {frozen} {}, {parts} {}", json::channel(variant.channel), lang.pick("người nhận", "recipients"), lang.pick("phần", "parts")));
+        say(format!(
+            "  {}: {frozen} {}, {parts} {}",
+            json::channel(variant.channel),
+            lang.pick("người nhận", "recipients"),
+            lang.pick("phần", "parts")
+        ));
         let mut excluded: Vec<_> = one.excluded.iter().collect();
         excluded.sort_unstable();
         for (reason, count) in excluded {
@@ -159,7 +173,8 @@ async fn list(global: &Global, client: &Client) -> Result<(), Failure> {
 
 async fn preview(global: &Global, client: &Client, id: &str, slots: HashMap<String, String>) -> Result<(), Failure> {
     for variant in get(client, id).await?.variants {
-        let request = registry::PreviewContentRequest { content: None, content_hash: variant.content_hash, slots: slots.clone() };
+        let request =
+            registry::PreviewContentRequest { content: None, content_hash: variant.content_hash, slots: slots.clone() };
         let answer = client.registry().preview_content(request).await?.into_inner();
         super::content::show_preview(global, &answer);
     }
@@ -177,7 +192,8 @@ pub async fn watch(global: &Global, client: &Client, id: &str) -> Result<report:
     let mut last = None;
     while let Some(answer) = stream.message().await? {
         let Some(ledger) = answer.ledger else { continue };
-        let (frozen, open) = ledger.variants.iter().fold((0, 0), |(frozen, open), one| (frozen + one.frozen, open + one.open));
+        let (frozen, open) =
+            ledger.variants.iter().fold((0, 0), |(frozen, open), one| (frozen + one.frozen, open + one.open));
         bar.set_length(frozen);
         bar.set_position(frozen.saturating_sub(open));
         let delivered: u64 = ledger.variants.iter().map(|one| one.delivered).sum();
@@ -198,7 +214,8 @@ fn print_ledger(global: &Global, ledger: &report::CampaignLedger) {
 }
 
 async fn ledger(global: &Global, client: &Client, id: &str) -> Result<(), Failure> {
-    let answer = client.report().get_ledger(report::GetLedgerRequest { campaign_id: id.to_owned() }).await?.into_inner();
+    let answer =
+        client.report().get_ledger(report::GetLedgerRequest { campaign_id: id.to_owned() }).await?.into_inner();
     let ledger = answer.ledger.ok_or_else(|| Failure::Failed("the server answered without a ledger".to_owned()))?;
     print_ledger(global, &ledger);
     if text::adds_up(&ledger) {

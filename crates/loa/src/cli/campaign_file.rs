@@ -90,7 +90,9 @@ pub fn parse(text: &str, now_us: i64) -> Result<registry::Campaign, String> {
 
 /// `now`, `+3d`, `+2h`, or RFC 3339.
 fn time(field: &str, text: &str, now_us: i64) -> Result<Timestamp, String> {
-    let wrong = || format!("{field}: `{text}` is not a time; use now, +3d, +12h, or RFC 3339 such as 2026-11-25T08:00:00+07:00");
+    let wrong = || {
+        format!("{field}: `{text}` is not a time; use now, +3d, +12h, or RFC 3339 such as 2026-11-25T08:00:00+07:00")
+    };
     if text == "now" {
         return Ok(timestamp(now_us));
     }
@@ -120,7 +122,8 @@ pub fn rfc3339(text: &str) -> Result<Timestamp, String> {
 }
 
 fn minute(text: &str) -> Result<u32, String> {
-    let parsed = text.split_once(':').and_then(|(hour, minute)| Some((hour.parse::<u32>().ok()?, minute.parse::<u32>().ok()?)));
+    let parsed =
+        text.split_once(':').and_then(|(hour, minute)| Some((hour.parse::<u32>().ok()?, minute.parse::<u32>().ok()?)));
     match parsed {
         Some((hour, minute)) if hour <= 24 && minute < 60 && hour * 60 + minute <= 1_440 => Ok(hour * 60 + minute),
         _ => Err(format!("hours: `{text}` is not a time of day; use HH:MM")),

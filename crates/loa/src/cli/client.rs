@@ -27,14 +27,17 @@ impl Client {
         let data = data(global);
         let server = match &global.server {
             Some(url) => url.clone(),
-            None => Addresses::read(&data).map_or_else(|| "http://127.0.0.1:7400".to_owned(), |known| format!("http://{}", known.grpc)),
+            None => Addresses::read(&data)
+                .map_or_else(|| "http://127.0.0.1:7400".to_owned(), |known| format!("http://{}", known.grpc)),
         };
         let key = match &global.api_key {
             Some(key) => key.clone(),
             None => {
                 let keys = Keys::read(&data).map_err(Failure::Usage)?;
                 let key = keys.of(&global.user).map(str::to_owned);
-                key.ok_or_else(|| Failure::Usage(format!("no key of user `{}`; known: {}", global.user, keys.users().join(", "))))?
+                key.ok_or_else(|| {
+                    Failure::Usage(format!("no key of user `{}`; known: {}", global.user, keys.users().join(", ")))
+                })?
             }
         };
         Self::to(&server, &key, global.ca.as_ref())
@@ -44,12 +47,14 @@ impl Client {
     pub fn to(server: &str, key: &str, ca: Option<&PathBuf>) -> Result<Self, Failure> {
         let tls = match ca {
             Some(path) => {
-                let pem = std::fs::read(path).map_err(|error| Failure::Usage(format!("--ca `{}`: {error}", path.display())))?;
+                let pem = std::fs::read(path)
+                    .map_err(|error| Failure::Usage(format!("--ca `{}`: {error}", path.display())))?;
                 Some(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
             }
             None => None,
         };
-        let endpoint = endpoint(server, tls.as_ref()).map_err(|error| Failure::Usage(format!("--server `{server}`: {error}")))?;
+        let endpoint =
+            endpoint(server, tls.as_ref()).map_err(|error| Failure::Usage(format!("--server `{server}`: {error}")))?;
         Ok(Self { link: InterceptedService::new(endpoint.connect_lazy(), AddKey::new(key)) })
     }
 

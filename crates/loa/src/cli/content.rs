@@ -14,6 +14,9 @@ use super::json;
 use super::text::{Lang, say};
 use crate::exit::Failure;
 
+/// From when imported units are valid.
+pub const UNIT_FROM: &str = "2020-01-01T00:00:00+07:00";
+
 /// `loa template …`
 pub async fn template(global: &Global, command: TemplateCommand) -> Result<(), Failure> {
     let client = Client::new(global)?;
@@ -40,7 +43,11 @@ pub async fn template(global: &Global, command: TemplateCommand) -> Result<(), F
         }
         TemplateCommand::Preview { sms, diacritics, slots } => {
             let content = content(Some(sms), diacritics, None, None, None)?;
-            let request = registry::PreviewContentRequest { content: Some(content), content_hash: Vec::new(), slots: pairs(&slots)? };
+            let request = registry::PreviewContentRequest {
+                content: Some(content),
+                content_hash: Vec::new(),
+                slots: pairs(&slots)?,
+            };
             show_preview(global, &registry.preview_content(request).await?.into_inner());
         }
     }
@@ -55,7 +62,9 @@ fn content(
     html_file: Option<&Path>,
 ) -> Result<registry::Content, Failure> {
     let read = |path: Option<&Path>| match path {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display()))),
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("`{}`: {error}", path.display())))
+        }
         None => Ok(String::new()),
     };
     match (sms, subject) {
@@ -76,13 +85,11 @@ fn content(
 fn show_template(global: &Global, template: &registry::Template) {
     let channel = json::channel(template.content.as_ref().map_or(0, |content| content.channel));
     match global.json {
-        true => say(
-            json!({
-                "name": template.name, "version": template.version, "channel": channel, "slots": template.slots,
-                "content_hash": json::hex(&template.content_hash),
-            })
-            .to_string(),
-        ),
+        true => say(json!({
+            "name": template.name, "version": template.version, "channel": channel, "slots": template.slots,
+            "content_hash": json::hex(&template.content_hash),
+        })
+        .to_string()),
         false => say(format!("{} v{} ({channel}) {}", template.name, template.version, template.slots.join(" "))),
     }
 }
@@ -134,22 +141,35 @@ pub async fn unit(global: &Global, command: UnitCommand) -> Result<(), Failure> 
                 }
             }
         }
-        UnitCommand::Put { code, name, kind, parent } => {
-            let unit = registry::Unit { code, name, kind, parent_code: parent, ..Default::default() };
+        UnitCommand::Put { code, name, kind, parent, from } => {
+            let valid_from = Some(super::campaign_file::rfc3339(&from).map_err(Failure::Usage)?);
+            let unit = registry::Unit { code, name, kind, parent_code: parent, valid_from, ..Default::default() };
             put_unit(global, &client, unit).await
         }
         UnitCommand::Import { file } => {
-            let text = std::fs::read_to_string(&file).map_err(|error| Failure::Usage(format!("`{}`: {error}", file.display())))?;
-            for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
+            let text = std::fs::read_to_string(&file)
+                .map_err(|error| Failure::Usage(format!("`{}`: {error}", file.display())))?;
+            for (at, line) in text
+                .trim_start_matches('\u{feff}')
+                .lines()
+                .enumerate()
+                .skip(1)
+                .filter(|(_, line)| !line.trim().is_empty())
+            {
                 let cells: Vec<&str> = line.split(',').map(str::trim).collect();
                 let [code, name, kind, parent] = cells.as_slice() else {
-                    return Err(Failure::Usage(format!("`{}` line {}: expected code,name,kind,parent", file.display(), at + 1)));
+                    return Err(Failure::Usage(format!(
+                        "`{}` line {}: expected code,name,kind,parent",
+                        file.display(),
+                        at + 1
+                    )));
                 };
                 let unit = registry::Unit {
                     code: (*code).to_owned(),
                     name: (*name).to_owned(),
                     kind: (*kind).to_owned(),
                     parent_code: (*parent).to_owned(),
+                    valid_from: super::campaign_file::rfc3339(UNIT_FROM).ok(),
                     ..Default::default()
                 };
                 put_unit(global, &client, unit).await?;
@@ -167,7 +187,10 @@ async fn put_unit(global: &Global, client: &Client, unit: registry::Unit) -> Res
 
 fn show_unit(global: &Global, unit: &registry::Unit) {
     match global.json {
-        true => say(json!({"code": unit.code, "name": unit.name, "kind": unit.kind, "parent": unit.parent_code}).to_string()),
+        true => {
+            say(json!({"code": unit.code, "name": unit.name, "kind": unit.kind, "parent": unit.parent_code})
+                .to_string())
+        }
         false => say(format!("{:<24} {:<12} {}", unit.code, unit.kind, unit.name)),
     }
 }
@@ -177,7 +200,17 @@ pub async fn notice(global: &Global, command: NoticeCommand) -> Result<(), Failu
     let client = Client::new(global)?;
     let mut registry = client.registry();
     let notice = match command {
-        NoticeCommand::Create { title, template, template_version, class, lane, sender, unit, daily_ceiling, key_id } => {
+        NoticeCommand::Create {
+            title,
+            template,
+            template_version,
+            class,
+            lane,
+            sender,
+            unit,
+            daily_ceiling,
+            key_id,
+        } => {
             let usage = |error: loa_domain::channel::UnknownName| Failure::Usage(error.to_string());
             let notice = registry::Notice {
                 title,
@@ -191,9 +224,15 @@ pub async fn notice(global: &Global, command: NoticeCommand) -> Result<(), Failu
                 ..Default::default()
             };
             let idempotency_key = key_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            registry.create_notice(registry::CreateNoticeRequest { notice: Some(notice), idempotency_key }).await?.into_inner().notice
+            registry
+                .create_notice(registry::CreateNoticeRequest { notice: Some(notice), idempotency_key })
+                .await?
+                .into_inner()
+                .notice
         }
-        NoticeCommand::Approve { id } => registry.approve_notice(registry::ApproveNoticeRequest { id }).await?.into_inner().notice,
+        NoticeCommand::Approve { id } => {
+            registry.approve_notice(registry::ApproveNoticeRequest { id }).await?.into_inner().notice
+        }
         NoticeCommand::Stop { id } => {
             registry.set_notice_state(registry::SetNoticeStateRequest { id, stopped: true }).await?.into_inner().notice
         }
@@ -219,15 +258,15 @@ pub async fn notice(global: &Global, command: NoticeCommand) -> Result<(), Failu
 
 fn show_notice(global: &Global, notice: &registry::Notice) {
     match global.json {
-        true => say(
-            json!({
-                "id": notice.id, "title": notice.title, "state": notice.state, "channel": json::channel(notice.channel),
-                "lane": json::lane(notice.lane), "class": json::class(notice.class), "sender": notice.sender,
-                "daily_ceiling": notice.daily_ceiling, "slots": notice.slots, "approved_by": notice.approved_by,
-            })
-            .to_string(),
-        ),
-        false => say(format!("{}  {:<9} {:<7} {}", notice.id, notice.state, json::channel(notice.channel), notice.title)),
+        true => say(json!({
+            "id": notice.id, "title": notice.title, "state": notice.state, "channel": json::channel(notice.channel),
+            "lane": json::lane(notice.lane), "class": json::class(notice.class), "sender": notice.sender,
+            "daily_ceiling": notice.daily_ceiling, "slots": notice.slots, "approved_by": notice.approved_by,
+        })
+        .to_string()),
+        false => {
+            say(format!("{}  {:<9} {:<7} {}", notice.id, notice.state, json::channel(notice.channel), notice.title))
+        }
     }
 }
 

@@ -96,7 +96,8 @@ pub fn found(found: &report::Found) -> Value {
 
 /// The report of an import.
 pub fn import(report: &audience::ImportReport) -> Value {
-    let reasons: serde_json::Map<_, _> = report.reasons.iter().map(|one| (one.reason.clone(), one.rows.into())).collect();
+    let reasons: serde_json::Map<_, _> =
+        report.reasons.iter().map(|one| (one.reason.clone(), one.rows.into())).collect();
     json!({
         "dataset": report.dataset, "version": report.version, "import_id": report.import_id, "rows": report.rows,
         "accepted": report.accepted, "rejected": report.rejected, "duplicates": report.duplicates, "migrated": report.migrated,

@@ -26,7 +26,15 @@ pub async fn find(global: &Global, address: &str) -> Result<(), Failure> {
     for one in &found {
         let at = json::time(one.final_at.as_ref().or(one.submitted_at.as_ref()));
         let at = at.as_str().unwrap_or("").to_owned();
-        say(format!("{:<12} {:<20} {:<6} {:<12} {}  {}", one.state, one.reason, json::channel(one.channel), one.account, at, one.campaign_title));
+        say(format!(
+            "{:<12} {:<20} {:<6} {:<12} {}  {}",
+            one.state,
+            one.reason,
+            json::channel(one.channel),
+            one.account,
+            at,
+            one.campaign_title
+        ));
     }
     Ok(())
 }
@@ -70,7 +78,13 @@ pub async fn carrier(global: &Global, command: &CarrierCommand) -> Result<(), Fa
         }
         say(format!(
             "{:<16} {:<22} {:>8.0}/s  {} submitted, {} receipts, {} unmatched, {} throttled",
-            account.account, account.address, account.rate, account.submitted, account.receipts, account.unmatched_receipts, account.throttled
+            account.account,
+            account.address,
+            account.rate,
+            account.submitted,
+            account.receipts,
+            account.unmatched_receipts,
+            account.throttled
         ));
         for bind in &account.binds {
             say(format!("  bind {}: {} ({} in flight) {}", bind.slot, bind.state, bind.in_flight, bind.last_error));

@@ -19,7 +19,8 @@ pub fn layers(global: &Global, dev: bool) -> Result<Layers, Failure> {
         layers.add_toml("loa.dev.toml", DEV, true).map_err(fault)?;
     }
     if let Some(path) = &global.config {
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("--config `{}`: {error}", path.display())))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("--config `{}`: {error}", path.display())))?;
         layers.add_toml(&path.display().to_string(), &text, false).map_err(fault)?;
     }
     layers.add_variables(Config::variables());
@@ -39,7 +40,9 @@ pub async fn run(global: &Global, args: RunArgs) -> Result<(), Failure> {
     let roles = roles(&args.roles)?;
     let config = checked(&layers(global, false)?)?;
     if config.dispatch.demo_hours && config.sms.accounts.iter().any(|account| !account.simulator) {
-        return Err(Failure::Usage("dispatch.demo_hours is for simulators alone; a real account is configured".to_owned()));
+        return Err(Failure::Usage(
+            "dispatch.demo_hours is for simulators alone; a real account is configured".to_owned(),
+        ));
     }
     let cluster = compose::compose(config, &roles, compose::Options::default()).await?;
     note(format!("loa listens on {}", cluster.addresses.grpc));
@@ -50,7 +53,11 @@ fn roles(texts: &[String]) -> Result<Vec<Role>, Failure> {
     if texts.iter().any(|text| text == "all") {
         return Ok(Role::ALL.to_vec());
     }
-    texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(|error: loa_runtime::role::UnknownRole| Failure::Usage(error.to_string()))
+    texts
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error: loa_runtime::role::UnknownRole| Failure::Usage(error.to_string()))
 }
 
 /// `loa check`

@@ -61,7 +61,12 @@ pub fn sink(file: Option<&Path>) -> Result<Arc<SinkLog>, Failure> {
 }
 
 /// The simulated carrier of the given shares and rates.
-pub fn smsc_config(log: Arc<SinkLog>, delivered_percent: u32, delay: Duration, rate: u32) -> Result<SmscConfig, Failure> {
+pub fn smsc_config(
+    log: Arc<SinkLog>,
+    delivered_percent: u32,
+    delay: Duration,
+    rate: u32,
+) -> Result<SmscConfig, Failure> {
     let undelivered = 100_u32.checked_sub(delivered_percent).and_then(|percent| u16::try_from(percent * 10).ok());
     let undelivered_permille =
         undelivered.ok_or_else(|| Failure::Usage("--delivered-percent takes 0 to 100".to_owned()))?;
@@ -72,7 +77,8 @@ pub fn smsc_config(log: Arc<SinkLog>, delivered_percent: u32, delay: Duration, r
 }
 
 fn show_log(global: &Global, file: &Path) -> Result<(), Failure> {
-    let summary = loa_sim::log::summary(file).map_err(|error| Failure::Failed(format!("`{}`: {error}", file.display())))?;
+    let summary =
+        loa_sim::log::summary(file).map_err(|error| Failure::Failed(format!("`{}`: {error}", file.display())))?;
     if global.json {
         say(json!({
             "total": summary.total, "distinct": summary.distinct, "repeated": summary.repeated,

@@ -86,7 +86,9 @@ pub fn ledger(lang: Lang, ledger: &CampaignLedger) -> String {
         }
         let verdict = match (one.adds_up, one.repeated) {
             (true, 0) => lang.pick("khớp sổ", "adds up").to_owned(),
-            (true, repeated) => format!("{} {repeated}", lang.pick("khớp sổ, nhưng LẶP LẠI:", "adds up, but REPEATED:")),
+            (true, repeated) => {
+                format!("{} {repeated}", lang.pick("khớp sổ, nhưng LẶP LẠI:", "adds up, but REPEATED:"))
+            }
             (false, _) => lang.pick("SỔ KHÔNG KHỚP", "DOES NOT ADD UP").to_owned(),
         };
         out.push_str(&format!("    = {verdict}\n"));

@@ -20,8 +20,8 @@ use loa_runtime::config::Config;
 use loa_runtime::control::ControlView;
 use loa_runtime::probes::Readiness;
 use loa_runtime::{Ctx, Role, Service, ServiceError};
-use loa_sms::{SmsGateway, SmsPorts};
 use loa_smpp::SmppCarrier;
+use loa_sms::{SmsGateway, SmsPorts};
 use loa_smtp::{MimeComposer, SmtpMailer};
 use loa_store::{Db, SqlAudience, SqlClaims, SqlDispatch, SqlLeases, SqlOutbox, SqlRegistry, SqlReport};
 use tokio::net::TcpListener;
@@ -49,8 +49,11 @@ pub(super) struct Built {
 impl Built {
     fn add<S, P>(&mut self, server: S, part: P)
     where
-        S: tonic::codegen::Service<http::Request<tonic::body::Body>, Response = http::Response<tonic::body::Body>, Error = std::convert::Infallible>
-            + tonic::server::NamedService
+        S: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<tonic::body::Body>,
+                Error = std::convert::Infallible,
+            > + tonic::server::NamedService
             + Clone
             + Send
             + Sync
@@ -113,7 +116,7 @@ async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
     let opened = ParquetDatasets::open(&folder, *base.ctx.hash_key(), AUDIENCE_THREADS, Arc::clone(&base.clock));
     let ports = loa_audience::Ports {
         datasets: Arc::new(opened.map_err(|error| Failure::of(&error))?),
-        store: Arc::new(SqlAudience(db.clone())),
+        store: Arc::new(SqlAudience::new(db.clone())),
         leases: leases(&db, beats),
         outbox: Arc::new(SqlOutbox(db)),
         log: Arc::clone(&base.log),

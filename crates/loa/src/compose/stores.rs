@@ -57,7 +57,8 @@ pub async fn lag(config: &Config) -> Result<Vec<(String, String, i64)>, Failure>
             let ends = log.ends(topic).await.map_err(|error| Failure::of(&error))?;
             let read = offsets(&db, role.name()).await.map_err(|error| Failure::of(&error))?;
             let of_topic: Vec<_> = read.iter().filter(|offset| offset.topic == topic.name).collect();
-            let behind = of_topic.iter().map(|offset| ends.get(offset.partition as usize).copied().unwrap_or(0) - offset.next);
+            let behind =
+                of_topic.iter().map(|offset| ends.get(offset.partition as usize).copied().unwrap_or(0) - offset.next);
             if !of_topic.is_empty() {
                 rows.push((role.name().to_owned(), topic.name.to_owned(), behind.sum()));
             }

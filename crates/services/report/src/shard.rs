@@ -177,10 +177,11 @@ impl ShardLedger {
         let code = i32::from(small(outcome.state, "state")?);
         let state = RecipientState::from_code(code).ok_or_else(|| BadRecord::new("state", code))?;
         let word = Word { state, release_no: outcome.release_no, own: !outcome.receipt, receipt: outcome.receipt };
-        let reason = if outcome.receipt && outcome.reason == 0 && state != RecipientState::Delivered {
-            Reason::Receipt
-        } else {
-            reason_of(outcome.reason, state, true)
+        let reason = match (outcome.reason, outcome.receipt, state) {
+            // Nothing to explain: it arrived.
+            (_, _, RecipientState::Delivered) => Reason::None,
+            (0, true, _) => Reason::Receipt,
+            (code, _, _) => reason_of(code, state, true),
         };
         let told = Told { word, reason, at_us: outcome.at_us, parts: 0 };
         let chunk = self.chunks.get_mut(&key).ok_or(NotTaken::Missing(Missing { chunk: key, campaign }))?;
