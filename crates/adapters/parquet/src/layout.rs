@@ -12,6 +12,7 @@
 //! renamed into place.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use loa_domain::ids::FreezeId;
@@ -86,14 +87,14 @@ impl Temp {
         &self.path
     }
 
-    /// Puts a complete directory in its place; what stood there is replaced.
-    pub(crate) fn publish(self, place: &Path) -> Result<(), DatasetError> {
+    /// Puts a complete directory in its place; false if something complete stands there already, which stays.
+    pub(crate) fn publish(&self, place: &Path) -> Result<bool, DatasetError> {
         sync_directory(&self.path)?;
-        if place.exists() {
-            fs::remove_dir_all(place).map_err(file("replace", place))?;
+        match fs::rename(&self.path, place) {
+            Ok(()) => place.parent().map_or(Ok(()), sync_directory).map(|()| true),
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => Ok(false),
+            Err(error) => Err(file("publish", place)(error)),
         }
-        fs::rename(&self.path, place).map_err(file("publish", place))?;
-        place.parent().map_or(Ok(()), sync_directory)
     }
 }
 
@@ -101,7 +102,7 @@ impl Drop for Temp {
     fn drop(&mut self) {
         // Published: the path is gone. Else it is work that was given up; what stays behind is swept after a day.
         if let Err(error) = fs::remove_dir_all(&self.path)
-            && error.kind() != std::io::ErrorKind::NotFound
+            && error.kind() != ErrorKind::NotFound
         {
             tracing::warn!(%error, "could not remove a temporary directory");
         }

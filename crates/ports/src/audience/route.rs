@@ -57,7 +57,8 @@ impl Router {
     /// The index of the account that takes the address: the one with the longest prefix or domain; among equals the
     /// address's hash decides, so that they share the people evenly. `None` = no account takes it.
     pub fn choose(&self, address: Address<'_>, hash: AddressHash, synthetic: bool) -> Option<usize> {
-        let matches = |route: &Route| if synthetic && !route.simulator { None } else { route.takes(address) };
+        let written = Written::of(address);
+        let matches = |route: &Route| if synthetic && !route.simulator { None } else { route.takes(&written) };
         let longest = self.routes.iter().filter_map(matches).max()?;
         let equals = || self.routes.iter().enumerate().filter(|(_, route)| matches(route) == Some(longest));
         let count = u64::try_from(equals().count()).unwrap_or(1);
@@ -79,21 +80,34 @@ impl Router {
     }
 }
 
+/// What of an address routes compare.
+enum Written<'a> {
+    Digits(String),
+    Domain(&'a str),
+}
+
+impl<'a> Written<'a> {
+    fn of(address: Address<'a>) -> Self {
+        match address {
+            Address::Number(number) => Self::Digits(number.to_string()),
+            Address::Mailbox(mailbox) => Self::Domain(mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)),
+        }
+    }
+}
+
 impl Route {
     /// How much of the address the route names, if it takes it: 0 = it takes all.
-    fn takes(&self, address: Address<'_>) -> Option<usize> {
+    fn takes(&self, address: &Written<'_>) -> Option<usize> {
         match (self.channel, address) {
-            (Channel::Sms, Address::Number(_)) if self.prefixes.is_empty() => Some(0),
-            (Channel::Sms, Address::Number(number)) => {
-                let digits = number.to_string();
+            (Channel::Sms, Written::Digits(_)) if self.prefixes.is_empty() => Some(0),
+            (Channel::Sms, Written::Digits(digits)) => {
                 self.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_str())).map(String::len).max()
             }
-            (Channel::Email, Address::Mailbox(_)) if self.domains.is_empty() => Some(0),
-            (Channel::Email, Address::Mailbox(mailbox)) => {
-                let (_, domain) = mailbox.rsplit_once('@')?;
+            (Channel::Email, Written::Domain(_)) if self.domains.is_empty() => Some(0),
+            (Channel::Email, Written::Domain(domain)) => {
                 self.domains.iter().filter(|wanted| is_under(domain, wanted)).map(String::len).max()
             }
-            (Channel::Sms, Address::Mailbox(_)) | (Channel::Email, Address::Number(_)) => None,
+            (Channel::Sms, Written::Domain(_)) | (Channel::Email, Written::Digits(_)) => None,
         }
     }
 }

@@ -29,6 +29,7 @@ use self::plan::{FreezePlan, VariantPlan};
 use self::recipient::Recipient;
 use self::select::{Selected, Selector};
 use self::walk::{Walk, Walked};
+use crate::error::damaged;
 use crate::layout::Layout;
 use crate::spill::{BUCKETS, Spill};
 use crate::version::Version;
@@ -75,8 +76,12 @@ impl Freezer<'_> {
         writer.finish(&entries)?;
         let manifest =
             manifest::whole(self.inputs, version.manifest.synthetic, selected, variants, digests.into_iter());
-        temp.publish(&self.layout.freeze(self.inputs.freeze))?;
-        Ok(manifest)
+        let place = self.layout.freeze(self.inputs.freeze);
+        if temp.publish(&place)? {
+            return Ok(manifest);
+        }
+        // An id is drawn for each attempt, so this can only be the same freeze, done before.
+        Err(damaged(&place, "a freeze of this id stands there already; ask for another"))
     }
 
     /// The first pass: (selected, without an address for each variant).

@@ -49,33 +49,43 @@ pub(crate) struct Importer<'a> {
 impl Importer<'_> {
     /// Imports; done before, it only answers again.
     pub(crate) fn import(&self, job: &ImportJob, watch: &dyn Watch) -> Result<Imported, DatasetError> {
-        let place = self.layout.version(job.import_id);
-        let done =
-            VersionManifest::read(&place)?.filter(|found| found.version == job.version && found.base == job.base);
-        if let Some(manifest) = done {
+        if let Some(manifest) = self.done(job)? {
             return self.finish(&manifest);
         }
-        let temp = self.layout.temp()?;
-        let manifest = match self.build(job, &temp, watch) {
-            Err(DatasetError::Refused { faults }) => {
-                self.remove_spool(job)?;
-                return Err(DatasetError::Refused { faults });
+        match self.make(job, watch) {
+            Ok(manifest) => self.finish(&manifest),
+            // Whoever stops it begins it again.
+            Err(DatasetError::Stopped) => Err(DatasetError::Stopped),
+            // A worker that was believed dead was faster, and has removed the spool.
+            Err(error @ DatasetError::Missing { .. }) => self.done(job)?.map_or(Err(error), |done| self.finish(&done)),
+            Err(error) => {
+                remove(&self.layout.spool(job.import_id))?;
+                Err(error)
             }
-            built => built?,
-        };
+        }
+    }
+
+    /// The version, if this job was done before.
+    fn done(&self, job: &ImportJob) -> Result<Option<VersionManifest>, DatasetError> {
+        let found = VersionManifest::read(&self.layout.version(job.import_id))?;
+        Ok(found.filter(|found| found.version == job.version && found.base == job.base))
+    }
+
+    fn make(&self, job: &ImportJob, watch: &dyn Watch) -> Result<VersionManifest, DatasetError> {
+        let (place, temp) = (self.layout.version(job.import_id), self.layout.temp()?);
+        let manifest = self.build(job, &temp, watch)?;
         manifest.write(temp.path())?;
-        temp.publish(&place)?;
-        self.finish(&manifest)
+        if !temp.publish(&place)? && self.done(job)?.is_none() {
+            // Of an attempt under another number, which nobody was ever told.
+            fs::remove_dir_all(&place).map_err(file("replace", &place))?;
+            temp.publish(&place)?;
+        }
+        Ok(manifest)
     }
 
     fn finish(&self, manifest: &VersionManifest) -> Result<Imported, DatasetError> {
-        let spool = self.layout.spool(manifest.import_id);
-        remove(&spool)?;
+        remove(&self.layout.spool(manifest.import_id))?;
         Ok(Imported { report: manifest.report(), rows: manifest.rows })
-    }
-
-    fn remove_spool(&self, job: &ImportJob) -> Result<(), DatasetError> {
-        remove(&self.layout.spool(job.import_id))
     }
 
     fn build(&self, job: &ImportJob, temp: &Temp, watch: &dyn Watch) -> Result<VersionManifest, DatasetError> {

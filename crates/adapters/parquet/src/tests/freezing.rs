@@ -79,7 +79,7 @@ fn everybody_is_frozen_or_left_out_for_one_reason() {
     engine.import(1, None, PEOPLE).unwrap();
     let check = |class: Class, variants: Vec<pb::FreezeVariant>, expected: &[&[(&str, u64)]]| {
         let inputs = FreezeInputs { class, ..inputs("has mobile or has email", variants) };
-        let manifest = engine.datasets.freeze(&inputs, &Suppressed(vec![84_912_345_611]), &Always).unwrap();
+        let manifest = engine.freeze(&inputs, &Suppressed(vec![84_912_345_611]));
         assert_eq!(manifest.selected, 11);
         for (at, expected) in expected.iter().enumerate() {
             assert_eq!(excluded(&manifest, at), expected.iter().copied().collect(), "{class} {at}");
@@ -135,7 +135,7 @@ fn routes_and_lengths_leave_people_out() {
     let freeze = |routes: Vec<Route>, text: &str| {
         let inputs =
             FreezeInputs { router: Router::new(routes), ..inputs("has mobile", vec![variant(0, Channel::Sms, text)]) };
-        engine.datasets.freeze(&inputs, &Suppressed::default(), &Always).unwrap()
+        engine.freeze(&inputs, &Suppressed::default())
     };
     let manifest = freeze(vec![viettel.clone(), short.clone()], &text);
     assert_eq!(excluded(&manifest, 0), [("NO_ROUTE", 1)].into());
@@ -166,7 +166,7 @@ fn the_same_inputs_give_the_same_chunks() {
         router: Router::new(routes),
         ..inputs("has mobile", vec![variant(0, Channel::Sms, "Chao {ten}")])
     };
-    let first = engine.datasets.freeze(&inputs, &Suppressed::default(), &Always).unwrap();
+    let first = engine.freeze(&inputs, &Suppressed::default());
     let first_chunks = chunks(&engine, 0);
     assert_eq!(excluded(&first, 0), [("DUPLICATE", 10_000)].into());
 
@@ -196,10 +196,13 @@ fn the_same_inputs_give_the_same_chunks() {
     let second = single.freeze(&inputs, &Suppressed::default(), &Always).unwrap();
     assert_eq!((second.hash.len(), second), (32, first));
     assert_eq!(chunks(&engine, 0), first_chunks);
+    // An id stands for one freeze.
+    let again = engine.datasets.freeze(&inputs, &Suppressed::default(), &Always).unwrap_err();
+    assert!(matches!(again, DatasetError::Damaged { .. }), "{again}");
     // Another input is another hash.
     let other = FreezeInputs { suppression_position: 6, ..inputs.clone() };
-    let other = engine.datasets.freeze(&other, &Suppressed::default(), &Always).unwrap();
-    assert_ne!(other.hash, engine.datasets.freeze(&inputs, &Suppressed::default(), &Always).unwrap().hash);
+    let other = engine.freeze(&other, &Suppressed::default());
+    assert_ne!(other.hash, engine.freeze(&inputs, &Suppressed::default()).hash);
 }
 
 #[test]
@@ -253,7 +256,7 @@ fn a_chunk_fits_a_log_record() {
     engine.import(1, None, format!("account_id,msisdn{names}\n{text}")).unwrap();
     let slots = (0..32).map(|number| format!("s{number}")).collect();
     let variants = vec![pb::FreezeVariant { slots, ..variant(0, Channel::Sms, "a") }];
-    let manifest = engine.datasets.freeze(&inputs("has mobile", variants), &Suppressed::default(), &Always).unwrap();
+    let manifest = engine.freeze(&inputs("has mobile", variants), &Suppressed::default());
     assert_eq!(manifest.variants[0].frozen, 200);
     let sizes: Vec<usize> = chunks(&engine, 0).iter().map(prost::Message::encoded_len).collect();
     assert!(sizes.len() > 1 && sizes.iter().all(|bytes| *bytes < 600 * 1024), "{sizes:?}");

@@ -142,6 +142,22 @@ fn a_spool_that_was_given_up_is_gone() {
     assert!(matches!(missing, DatasetError::Missing { .. }), "{missing}");
 }
 
+/// A worker that was believed dead goes on and publishes; the one that took over must not be misled.
+#[test]
+fn two_workers_on_one_import_give_one_version() {
+    let engine = Engine::new();
+    let text: String = (0..3_000).map(|number| format!("A{number},0912{number:06}\n")).collect();
+    engine.spool(1, format!("account_id,msisdn\n{text}").as_bytes());
+    let work = || engine.datasets.import(&job(1, None), &Always).unwrap();
+    let (one, other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(work), scope.spawn(work));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_eq!(one, other);
+    assert_eq!(engine.count(1, "has mobile").selected, 3_000);
+    assert!(!engine.files().iter().any(|file| file.starts_with("tmp/") || file.starts_with("spool/")));
+}
+
 #[test]
 fn many_blocks_and_threads_change_nothing() {
     let engine = Engine::new();

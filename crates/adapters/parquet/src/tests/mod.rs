@@ -50,6 +50,12 @@ impl Engine {
         self.datasets.import(&job(id, base), &Always)
     }
 
+    /// Freezes, in the place of an earlier freeze of the same id.
+    pub(crate) fn freeze(&self, inputs: &FreezeInputs, suppressed: &Suppressed) -> pb::Manifest {
+        self.datasets.discard_freeze(inputs.freeze).unwrap();
+        self.datasets.freeze(inputs, suppressed, &Always).unwrap()
+    }
+
     pub(crate) fn rejects(&self, id: u128) -> String {
         let mut text = Vec::new();
         let piece = &mut |bytes: Bytes| {

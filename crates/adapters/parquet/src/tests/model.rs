@@ -108,7 +108,7 @@ fn meaning() -> impl Strategy<Value = Meaning> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     /// rows = accepted + rejected + duplicates; a count is what the rule means; selected = excluded + frozen; nobody is
     /// frozen twice, and everybody frozen was meant.
