@@ -7,8 +7,8 @@ use loa_domain::limits::SHARDS;
 
 /// The keyed hash of (account, normal id): what a receipt is matched by.
 pub fn id_key(key: &HashKey, account: &str, id: &str) -> u64 {
-    // Accounts are at most 32 bytes, ids at most 65: no allocation for either.
-    let mut bytes = [0_u8; 128];
+    // Accounts are at most 32 bytes, ids at most 65 and mostly short: no allocation for them.
+    let mut bytes = [0_u8; 64];
     let length = account.len() + 1 + id.len();
     match bytes.get_mut(..length) {
         Some(bytes) => {

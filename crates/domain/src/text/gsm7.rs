@@ -94,7 +94,21 @@ pub fn is_gsm7(found: char) -> bool {
 
 /// Septets of a whole text; `None` when one of its characters is not in the alphabet.
 pub(super) fn units(text: &str) -> Option<usize> {
+    if text.is_ascii() {
+        return units_of_ascii(text.as_bytes());
+    }
     text.chars().try_fold(0, |sum, found| Some(sum + width(found)?))
+}
+
+/// The same for bytes below 0x80: nearly all plain texts, and the largest part of what rendering costs.
+fn units_of_ascii(text: &[u8]) -> Option<usize> {
+    let (mut escapes, mut absent) = (0, false);
+    for &byte in text {
+        let code = ASCII[usize::from(byte & 0x7F)];
+        escapes += usize::from(code >> 7);
+        absent |= code == NONE;
+    }
+    if absent { None } else { Some(text.len() + escapes) }
 }
 
 /// Appends the septets of a character, one an octet. A character outside the alphabet appends nothing.
@@ -134,6 +148,15 @@ mod tests {
             assert_eq!(Some(octets.len()), width(letter), "{letter:?}");
             assert_eq!(decode(&octets), Some(letter.to_string()), "{letter:?}");
         }
+    }
+
+    #[test]
+    fn ascii_counts_like_its_letters() {
+        let letter = |byte: u8| units(&char::from(byte).to_string());
+        assert!((0..128).all(|byte| letter(byte) == width(char::from(byte))));
+        let text: String = (32..127).filter(|byte| *byte != b'`').map(char::from).collect();
+        assert_eq!(units(&text), text.chars().map(width).sum());
+        assert_eq!(units("a`b"), None);
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Chunks {
         [&key.freeze_id[..], &key.variant.to_le_bytes(), &key.chunk.to_le_bytes()].concat()
     }
 
-    fn hold(&mut self, chunk: &event::ReferenceChunk) -> u32 {
+    /// The chunk's number, held once until it is released.
+    pub(crate) fn hold(&mut self, chunk: &event::ReferenceChunk) -> u32 {
         let name = Self::name(chunk);
         if let Some(&at) = self.places.get(&name) {
             self.slots[at as usize].1 += 1;
@@ -114,7 +115,13 @@ impl Chunks {
         at
     }
 
-    fn release(&mut self, at: u32) {
+    /// Holds a chunk that is held already.
+    fn hold_again(&mut self, at: u32) {
+        self.slots[at as usize].1 += 1;
+    }
+
+    /// Lets go of it once.
+    pub(crate) fn release(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
         slot.1 -= 1;
         if slot.1 == 0 {
@@ -132,12 +139,12 @@ impl Chunks {
 }
 
 impl Book {
-    /// Takes a reference; gives the receipts that waited for it.
+    /// Takes a reference to a chunk that is held; gives the receipts that waited for it.
     pub(crate) fn reference(
         &mut self,
         key: u64,
         reference: &event::Reference,
-        chunk: &event::ReferenceChunk,
+        chunk: u32,
         chunks: &mut Chunks,
     ) -> Vec<Match> {
         let submitted_at_s = seconds(reference.submitted_at_us);
@@ -145,13 +152,14 @@ impl Book {
             return Vec::new();
         }
         let entry = Entry {
-            chunk: chunks.hold(chunk),
+            chunk,
             submitted_at_s,
             release_no: reference.release_no,
             index: u16::try_from(reference.index).unwrap_or(u16::MAX),
             part: u8::try_from(reference.part).unwrap_or(u8::MAX),
             parts: u8::try_from(reference.parts).unwrap_or(u8::MAX),
         };
+        chunks.hold_again(chunk);
         if let Some(before) = self.entries.insert(key, entry) {
             chunks.release(before.chunk);
         }
@@ -262,17 +270,24 @@ mod tests {
         Waiting { receipt, offset, account: Some(0) }
     }
 
+    fn refer(book: &mut Book, chunks: &mut Chunks, key: u64, reference: &event::Reference, of: u32) -> Vec<Match> {
+        let held = chunks.hold(&chunk(of));
+        let found = book.reference(key, reference, held, chunks);
+        chunks.release(held);
+        found
+    }
+
     #[test]
     fn a_receipt_finds_its_reference_whichever_comes_first() {
         let (mut book, mut chunks) = (Book::default(), Chunks::default());
-        assert!(book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks).is_empty());
+        assert!(refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1).is_empty());
         let found = book.receipt(7, receipt(10, SUBMITTED), &mut chunks).unwrap();
         assert_eq!((found.outcome.index, found.outcome.release_no, found.offset), (1, 3, 10));
         assert_eq!(*found.chunk, chunk(1));
 
         let early = book.receipt(8, receipt(11, SUBMITTED), &mut chunks).unwrap_err();
         book.park(8, early, Duration::ZERO);
-        let found = book.reference(8, &reference(2, SUBMITTED), &chunk(1), &mut chunks);
+        let found = refer(&mut book, &mut chunks, 8, &reference(2, SUBMITTED), 1);
         assert_eq!((found.len(), found[0].outcome.index, found[0].offset), (1, 2, 11));
         assert_eq!(chunks.len(), 0, "nothing is kept of what is done");
         assert!(book.unmatched(PARK).is_empty());
@@ -281,9 +296,9 @@ mod tests {
     #[test]
     fn the_newer_reference_counts() {
         let (mut book, mut chunks) = (Book::default(), Chunks::default());
-        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
-        book.reference(7, &reference(2, SUBMITTED + 5_000_000), &chunk(2), &mut chunks);
-        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1);
+        refer(&mut book, &mut chunks, 7, &reference(2, SUBMITTED + 5_000_000), 2);
+        refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1);
         let found = book.receipt(7, receipt(1, SUBMITTED + 6_000_000), &mut chunks).unwrap();
         assert_eq!((found.outcome.index, &*found.chunk), (2, &chunk(2)));
         assert_eq!(chunks.len(), 0);
@@ -292,7 +307,7 @@ mod tests {
     #[test]
     fn a_receipt_of_an_earlier_use_of_the_id_is_none_of_ours() {
         let (mut book, mut chunks) = (Book::default(), Chunks::default());
-        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1);
         let slack = 3_600_000_000;
         assert!(book.receipt(7, receipt(1, SUBMITTED - slack - 1_000_000), &mut chunks).is_err());
         assert!(book.receipt(7, receipt(1, SUBMITTED - slack), &mut chunks).is_ok(), "clocks differ");
@@ -315,7 +330,7 @@ mod tests {
         let (mut book, mut chunks) = (Book::default(), Chunks::default());
         book.park(7, receipt(1, SUBMITTED - 9_000_000_000), Duration::ZERO);
         book.park(7, receipt(2, SUBMITTED), Duration::from_secs(1));
-        let found = book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
+        let found = refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1);
         assert_eq!(found.iter().map(|found| found.offset).collect::<Vec<_>>(), [2]);
         let given_up = book.unmatched(PARK);
         assert_eq!(given_up.iter().map(|waiting| waiting.offset).collect::<Vec<_>>(), [1]);
@@ -324,8 +339,8 @@ mod tests {
     #[test]
     fn old_references_are_dropped() {
         let (mut book, mut chunks) = (Book::default(), Chunks::default());
-        book.reference(7, &reference(1, SUBMITTED), &chunk(1), &mut chunks);
-        book.reference(8, &reference(2, SUBMITTED + 10_000_000), &chunk(1), &mut chunks);
+        refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1);
+        refer(&mut book, &mut chunks, 8, &reference(2, SUBMITTED + 10_000_000), 1);
         book.expire(SUBMITTED + REFERENCE_US_MAX + 1_000_000, &mut chunks);
         assert_eq!((book.entries.len(), chunks.len()), (1, 1));
         book.close(&mut chunks);

@@ -229,12 +229,14 @@ impl Correlator {
             Ok(references) => references,
             Err(error) => return stop(&mut *self.references, ReferencesTopic::SPEC.name, record, &error),
         };
+        let held: Vec<u32> = references.chunks.iter().map(|chunk| self.chunks.hold(chunk)).collect();
         for reference in &references.references {
-            let Some(chunk) = references.chunks.get(reference.chunk as usize) else { continue };
+            let Some(&chunk) = held.get(reference.chunk as usize) else { continue };
             let key = id_key(self.ctx.hash_key(), &references.account, &reference.id);
             let found = partition.book.reference(key, reference, chunk, &mut self.chunks);
             found.into_iter().for_each(|found| self.outcomes.put(record.partition, found));
         }
+        held.into_iter().for_each(|chunk| self.chunks.release(chunk));
     }
 
     async fn take_receipts(&mut self, records: Result<Vec<Record>, LogError>) {
