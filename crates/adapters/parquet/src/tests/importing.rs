@@ -1,6 +1,7 @@
 //! Import: what is taken, what is rejected and how it is said.
 
 use loa_ports::audience::Fault;
+use loa_sim::people::People;
 
 use super::*;
 
@@ -185,4 +186,19 @@ fn old_leftovers_are_swept_and_what_is_needed_stays() {
     let later = engine.datasets.clock.now_us() + 25 * 3_600 * 1_000_000;
     assert_eq!(sweep::sweep(&engine.datasets.layout, &needed, later).unwrap(), 2);
     assert!(engine.files().iter().all(|file| file.contains(&Uuid::from_u128(1).to_string())));
+}
+
+/// What the simulator calls good is taken, what it calls bad is rejected, to the row.
+#[test]
+fn synthetic_people_are_taken_and_their_bad_rows_are_not() {
+    let engine = Engine::new();
+    let people = People { seed: 11, count: 5_000, bad_rows: 300 };
+    let mut csv = Vec::new();
+    people.write(&mut csv).unwrap();
+    let report = engine.import(1, None, csv).unwrap().report;
+    assert_eq!((report.accepted, report.rejected, report.duplicates), (5_000, 300, 0), "{report:?}");
+    assert_eq!((report.with_mobile, report.with_email), (5_000, 5_000));
+    assert!(report.reasons.len() >= 18, "bad rows are of many kinds: {:?}", report.reasons);
+    assert_eq!(engine.count(1, "has mobile and has email").selected, 5_000);
+    assert!(engine.count(1, "commune in district(\"Ba Tri\") and age in 18..60").selected > 100);
 }
