@@ -173,10 +173,14 @@ async fn read_finished(from: &mut SqliteConnection, shard: i64) -> Result<Vec<Fr
 }
 
 async fn put_finished(tx: &mut Tx, finished: &[(FreezeId, Shard)]) -> Result<(), StoreError> {
-    const SQL: &str = "insert into freeze_finished (shard, freeze_id) values ($1, $2) on conflict do nothing";
+    const DONE: &str = "insert into freeze_finished (shard, freeze_id) values ($1, $2) on conflict do nothing";
+    // Nobody asks any more where its rows end.
+    const CURSORS: &str = "delete from release_cursor where shard = $1 and freeze_id = $2";
     for (freeze, shard) in finished {
-        let query = sqlx::query(SQL).bind(i64::from(shard.number())).bind(&freeze.as_bytes()[..]);
-        query.execute(&mut **tx).await.map_err(store_error)?;
+        for sql in [DONE, CURSORS] {
+            let query = sqlx::query(sql).bind(i64::from(shard.number())).bind(&freeze.as_bytes()[..]);
+            query.execute(&mut **tx).await.map_err(store_error)?;
+        }
     }
     Ok(())
 }

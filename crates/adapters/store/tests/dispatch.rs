@@ -121,6 +121,11 @@ async fn cursors_offsets_and_freezes_are_kept() {
     assert_eq!(stored.finished, [FreezeId(Uuid::from_u128(7))]);
     assert_eq!(stored.releases, [row(5, 1, false)], "rows of the chunk that the cursor stands in");
     assert_eq!(store.dispatch.offsets("settlements.v1").await.unwrap(), [offset(71)]);
+
+    let finished = vec![(FreezeId(Uuid::from_u128(2)), shard())];
+    store.commit(Commit { cursors: vec![cursor(6, 0)], finished, ..Commit::default() }).await;
+    let stored = store.dispatch.shard(shard()).await.unwrap();
+    assert!(stored.cursors.is_empty() && stored.finished.len() == 2, "a finished freeze needs no cursors");
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@ impl DispatchService for DispatchCalls {
         let caller = rpc::require(&request, Right::Operator)?;
         let pb::SendRequest { notice_id, to, slots, idempotency_key, expires_at } = request.into_inner();
         let expires_at_us = expires_at.as_ref().map(convert::micros);
-        let asked = Asked { caller: caller.user, key: idempotency_key, notice_id, to, slots, expires_at_us };
+        let asked =
+            Asked { caller: caller.user, key: idempotency_key, notice_id, to, slots, expires_at_us, traceparent: None };
         let id = self.intake.send(asked).await?;
         Ok(Response::new(pb::SendResponse { message_id: format!("{id:016x}") }))
     }

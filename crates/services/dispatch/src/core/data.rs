@@ -29,6 +29,8 @@ pub(crate) struct ChunkData {
     pub(crate) expires_us: Vec<i64>,
     /// Single sends: the content they were asked for with; else the variant's.
     pub(crate) content_hash: Option<Vec<u8>>,
+    /// Single sends: the trace they belong to.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl ChunkData {
@@ -61,6 +63,7 @@ impl ChunkData {
             hashes: chunk.address_hashes,
             expires_us: Vec::new(),
             content_hash: None,
+            traceparent: None,
         })
     }
 

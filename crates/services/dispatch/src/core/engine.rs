@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     pub(super) untold: BTreeSet<(Shard, ChunkKey)>,
     /// Chunks of single sends that are not all in rows, or not told of.
     pub(super) singles: BTreeMap<ChunkKey, SinglePlace>,
+    /// Those of them whose acceptance is to be published.
+    pub(super) unaccepted: BTreeSet<(Shard, ChunkKey)>,
 }
 
 impl Engine {
@@ -68,6 +70,7 @@ impl Engine {
             unpublished: BTreeSet::new(),
             untold: BTreeSet::new(),
             singles: BTreeMap::new(),
+            unaccepted: BTreeSet::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Engine {
         self.unpublished.retain(|&(of, _)| of != shard);
         self.untold.retain(|&(of, _)| of != shard);
         self.singles.retain(|_, single| single.shard != shard);
+        self.unaccepted.retain(|&(of, _)| of != shard);
         self.library.forget(shard);
         self.changes.forget(shard);
     }

@@ -220,6 +220,7 @@ mod tests {
                 hashes: vec![],
                 expires_us: vec![],
                 content_hash: None,
+                traceparent: None,
             }));
         }
         assert_eq!(library.held.len(), HELD_MAX);

@@ -35,6 +35,8 @@ pub(crate) struct Outgoing {
     pub(crate) rows: Vec<(Shard, ChunkKey, u32)>,
     /// The chunks of single sends whose acceptance it tells.
     pub(crate) singles: Vec<ChunkKey>,
+    /// The trace it belongs to.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// What a record says.
@@ -90,6 +92,7 @@ impl Engine {
                 said: Said::Release(Box::new(release)),
                 rows: vec![(shard, key, no)],
                 singles: vec![],
+                traceparent: data.traceparent.clone(),
             });
         }
     }
@@ -108,6 +111,7 @@ impl Engine {
                     said: Said::Words(words),
                     rows: vec![],
                     singles: vec![],
+                    traceparent: None,
                 });
             }
             if let Some(Outgoing { said: Said::Words(words), rows, .. }) = records.last_mut() {

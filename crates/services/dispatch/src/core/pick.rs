@@ -92,6 +92,7 @@ mod tests {
             hashes: (0..parts.len() as u64).collect(),
             expires_us: expires_us.to_vec(),
             content_hash: None,
+            traceparent: None,
         }
     }
 

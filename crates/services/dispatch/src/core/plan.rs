@@ -91,6 +91,7 @@ impl Engine {
         let (Some(freeze), Some(core)) = (freeze, self.shards.get_mut(&shard)) else { return };
         if core.parts.get(&id).is_some_and(|part| part.plans_left.is_empty() && part.sources_left == 0) {
             core.finished.insert(freeze);
+            core.cursors.retain(|(of, _, _), _| *of != freeze);
             self.changes.finished.insert((freeze, shard));
         }
     }

@@ -3,7 +3,6 @@
 //! Must stay true: a chunk, its members' ids and the offset of the requests it came from are one transaction, so a single
 //! send stands in exactly one chunk; its acceptance is told after that, as often as needed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use loa_contract::convert::{self, BadRecord};
@@ -24,8 +23,8 @@ use super::row::Row;
 use super::source::Planned;
 use super::{Now, SourceKey};
 
-/// Chunks whose acceptance goes in one record, at most.
-const ACCEPTED_CHUNKS_MAX: usize = 16;
+/// Acceptances in one record, at most: about 350 bytes each with the longest names.
+const ACCEPTED_MAX: usize = 2_000;
 
 /// A chunk of single sends as it is stored.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -42,6 +41,9 @@ pub(crate) struct SingleBody {
     pub(crate) channel: i32,
     #[prost(int32, tag = "6")]
     pub(crate) lane: i32,
+    /// The trace that the first of them belongs to; empty = none.
+    #[prost(string, tag = "7")]
+    pub(crate) traceparent: String,
 }
 
 /// A chunk to be made.
@@ -64,8 +66,6 @@ pub(crate) struct SinglePlace {
     progress: SingleProgress,
     /// What is still to be told.
     accepted: Vec<event::SingleAccepted>,
-    telling: bool,
-    committed: bool,
 }
 
 impl SingleBody {
@@ -73,7 +73,8 @@ impl SingleBody {
     pub(crate) fn data(self) -> Result<ChunkData, BadRecord> {
         let chunk = self.chunk.ok_or_else(|| BadRecord::new("chunk", "missing"))?;
         let content_hash = Some(self.content_hash);
-        let data = ChunkData { expires_us: self.expires_us, content_hash, ..ChunkData::read(chunk)? };
+        let traceparent = Some(self.traceparent).filter(|text| !text.is_empty());
+        let data = ChunkData { expires_us: self.expires_us, content_hash, traceparent, ..ChunkData::read(chunk)? };
         if data.expires_us.len() == data.hashes.len() {
             Ok(data)
         } else {
@@ -105,8 +106,10 @@ impl Engine {
     fn add_single(&mut self, shard: Shard, single: &SingleChunk, body: SingleBody, committed: bool, now: Now) {
         let SingleChunk { key, notice, size, progress, .. } = *single;
         let accepted = if progress.told { Vec::new() } else { body.accepted };
-        let place = SinglePlace { shard, notice, size, progress, accepted, telling: false, committed };
-        self.singles.insert(key, place);
+        self.singles.insert(key, SinglePlace { shard, notice, size, progress, accepted });
+        if committed && !progress.told {
+            self.unaccepted.insert((shard, key));
+        }
         if progress.passed >= size {
             return;
         }
@@ -182,10 +185,9 @@ impl Engine {
 
     /// What is stored may be told of; what is done leaves memory.
     pub(super) fn singles_committed(&mut self, changes: &Changes) {
-        let new: BTreeSet<_> = changes.singles.iter().map(|single| single.key).collect();
-        for key in new.into_iter().chain(changes.passed.iter().map(|&(_, key)| key)) {
+        self.unaccepted.extend(changes.singles.iter().map(|single| (single.shard, single.key)));
+        for &(_, key) in &changes.passed {
             let Some(single) = self.singles.get_mut(&key) else { continue };
-            single.committed = true;
             if single.progress.told && single.progress.passed >= single.size {
                 self.singles.remove(&key);
             }
@@ -195,24 +197,31 @@ impl Engine {
     /// Records about acceptances that are not told yet.
     pub(super) fn accepted_words(&mut self) -> Vec<Outgoing> {
         let mut records: Vec<Outgoing> = Vec::new();
-        let untold =
-            self.singles.iter_mut().filter(|(_, single)| single.committed && !single.progress.told && !single.telling);
-        for (&key, single) in untold {
-            single.telling = true;
-            let partition = single.shard.number();
-            let at = records
-                .iter()
-                .position(|record| record.partition == partition && record.singles.len() < ACCEPTED_CHUNKS_MAX);
-            let at = at.unwrap_or_else(|| {
-                let said = Said::Words(event::Outcomes { shard: partition, ..Default::default() });
-                records.push(Outgoing { topic: OutcomesTopic::SPEC, partition, said, rows: vec![], singles: vec![] });
-                records.len() - 1
-            });
-            if let Said::Words(words) = &mut records[at].said {
-                words.accepted.extend(single.accepted.iter().cloned());
+        while let Some((shard, key)) = self.unaccepted.pop_first() {
+            let Some(single) = self.singles.get(&key) else { continue };
+            let fits = |words: &event::Outcomes| {
+                words.shard == shard.number() && words.accepted.len() + single.accepted.len() <= ACCEPTED_MAX
+            };
+            match records.last_mut() {
+                Some(Outgoing { said: Said::Words(words), singles, .. }) if fits(words) => {
+                    words.accepted.extend(single.accepted.iter().cloned());
+                    singles.push(key);
+                }
+                _ => records.push(accepted(shard, key, single)),
             }
-            records[at].singles.push(key);
         }
         records
+    }
+}
+
+fn accepted(shard: Shard, key: ChunkKey, single: &SinglePlace) -> Outgoing {
+    let words = event::Outcomes { shard: shard.number(), accepted: single.accepted.clone(), ..Default::default() };
+    Outgoing {
+        topic: OutcomesTopic::SPEC,
+        partition: shard.number(),
+        said: Said::Words(words),
+        rows: vec![],
+        singles: vec![key],
+        traceparent: None,
     }
 }

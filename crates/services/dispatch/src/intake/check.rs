@@ -188,7 +188,7 @@ mod tests {
         let slots: HashMap<_, _> =
             slots.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (caller, key, notice_id) = ("a".to_owned(), "k".to_owned(), "n".to_owned());
-        let asked = Asked { caller, key, notice_id, to: String::new(), slots, expires_at_us };
+        let asked = Asked { caller, key, notice_id, to: String::new(), slots, expires_at_us, traceparent: None };
         body_hash(&asked, &To { msisdn: to, mailbox: String::new(), hash: AddressHash(0) })
     }
 

@@ -20,6 +20,7 @@ use loa_ports::lease::Fence;
 use loa_ports::log::Log;
 use loa_ports::store::dispatch::{Accepted, DispatchStore, NewSingle};
 use loa_runtime::control::ControlView;
+use loa_runtime::telemetry::continue_trace;
 use loa_runtime::{Ctx, record, rpc};
 use tonic::Status;
 
@@ -37,6 +38,8 @@ pub(crate) struct Asked {
     pub(crate) to: String,
     pub(crate) slots: HashMap<String, String>,
     pub(crate) expires_at_us: Option<i64>,
+    /// The trace that the request belongs to, if it is not the current one.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// Takes single sends in.
@@ -114,7 +117,16 @@ fn append(checked: Checked, at_us: i64) -> loa_ports::log::Append {
         hand_over_by_us: expires_us.resolve(at_us),
         content_hash,
     };
-    record::append::<SinglesTopic>(shard.number(), bytes::Bytes::new(), &event::Singles { singles: vec![single] })
+    let singles = event::Singles { singles: vec![single] };
+    let append = || record::append::<SinglesTopic>(shard.number(), bytes::Bytes::new(), &singles);
+    match asked.traceparent {
+        None => append(),
+        Some(traceparent) => {
+            let span = tracing::info_span!("single send");
+            continue_trace(&span, &traceparent);
+            span.in_scope(append)
+        }
+    }
 }
 
 /// Requests of one partition.
@@ -171,6 +183,7 @@ mod tests {
                 to: String::new(),
                 slots: HashMap::new(),
                 expires_at_us: None,
+                traceparent: None,
             },
             id: 1,
             body_hash: [0; 32],

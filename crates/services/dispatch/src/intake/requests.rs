@@ -14,6 +14,7 @@ use loa_ports::lease::{Fence, Held};
 use loa_ports::log::{Append, LogError, Position, Reader, Record};
 use loa_ports::store::Offset;
 use loa_runtime::lease::Change;
+use loa_runtime::record::TRACEPARENT;
 use loa_runtime::{ServiceError, record};
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -38,9 +39,15 @@ const JSON: &str = "application/json";
 /// Reads the partitions whose leases come in, until the context stops.
 pub(crate) async fn run(intake: Arc<Intake>, mut changes: mpsc::Receiver<Change>) {
     let ctx = intake.ctx.clone();
-    let Ok(reader) = intake.log.reader(RequestsTopic::SPEC, Vec::new()).await else {
-        tracing::error!("requests.v1 cannot be read by this process");
-        return;
+    let reader = loop {
+        match intake.log.reader(RequestsTopic::SPEC, Vec::new()).await {
+            Ok(reader) => break reader,
+            Err(error) => tracing::warn!(%error, "requests.v1 cannot be read; it is tried again"),
+        }
+        tokio::select! {
+            () = ctx.stopping() => return,
+            () = tokio::time::sleep(RETRY_WAIT) => {}
+        }
     };
     let mut requests = Requests { intake, reader, held: BTreeMap::new() };
     loop {
@@ -171,7 +178,8 @@ fn asked(record: &Record) -> Result<Asked, Status> {
         })?
     };
     let event::SendRequest { notice_id, to, slots, expires_at_us } = request;
-    Ok(Asked { caller, key, notice_id, to, slots, expires_at_us: Some(expires_at_us) })
+    let traceparent = Some(header(record, TRACEPARENT)).filter(|text| !text.is_empty());
+    Ok(Asked { caller, key, notice_id, to, slots, expires_at_us: Some(expires_at_us), traceparent })
 }
 
 fn header(record: &Record, name: &str) -> String {

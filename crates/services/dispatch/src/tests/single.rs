@@ -49,6 +49,7 @@ fn asked(key: &str, to: &str) -> Asked {
         to: to.to_owned(),
         slots: [("ten".to_owned(), "An".to_owned())].into(),
         expires_at_us: None,
+        traceparent: None,
     }
 }
 

@@ -87,7 +87,8 @@ pub(crate) async fn run(ctx: Ctx, dispatch: Dispatch) -> Result<(), ServiceError
         singles_at: Duration::ZERO,
         retain_at: Duration::ZERO,
     };
-    work.controls.mark_changed();
+    // Before the first shard: what it has under way belongs to campaigns and accounts.
+    work.hear();
     while work.turn(&mut calls).await {}
     work.stop().await;
     Ok(())
@@ -163,12 +164,13 @@ impl Work {
         tokio::select! {
             biased;
             () = ctx.stopping() => return false,
-            change = self.keeper.change() => self.lease(change).await,
+            change = self.keeper.change() => self.leases(change).await,
             Ok(()) = self.controls.changed() => self.hear(),
             Some(fetched) = self.fetching.done.recv() => self.fetched(fetched),
             records = self.readers.suppression.next(READ_MAX), if reads => self.read_suppression(records),
-            records = self.readers.settlements.next(READ_MAX), if reads => self.read_settlements(records).await,
+            // Before settlements: what is urgent comes from here.
             records = self.readers.singles.next(READ_MAX), if singles => self.read_singles(records).await,
+            records = self.readers.settlements.next(READ_MAX), if reads => self.read_settlements(records).await,
             Some(call) = calls.recv() => {
                 let status = self.engine.status(self.now());
                 // The caller may have gone.
@@ -230,6 +232,15 @@ impl Work {
                 tracing::error!(campaign = %id, %error, "a campaign state cannot be used; nothing of it is released");
             }
             self.known.insert(id, campaign);
+        }
+    }
+
+    /// Takes a change and all that came with it.
+    async fn leases(&mut self, change: Change) {
+        let mut next = Some(change);
+        while let Some(change) = next {
+            self.lease(change).await;
+            next = self.keeper.try_change();
         }
     }
 

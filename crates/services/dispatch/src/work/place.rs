@@ -16,6 +16,7 @@ use loa_domain::ids::{CampaignId, ChunkKey, FreezeId, Shard};
 use loa_domain::limits::CHUNK_RECIPIENTS_MAX;
 use loa_ports::audience::Address;
 use loa_ports::log::{LogError, Position, Record};
+use loa_runtime::record::TRACEPARENT;
 use loa_runtime::{ServiceError, record};
 use uuid::Uuid;
 
@@ -30,6 +31,7 @@ const NO_ACCOUNT: &str = "none";
 /// A single send with everything that decides where it goes.
 struct Ready {
     single: event::Single,
+    traceparent: String,
     notice: CampaignId,
     channel: Channel,
     lane: Lane,
@@ -72,7 +74,10 @@ impl Work {
         let (mut singles, mut next) = (Vec::new(), None);
         for record in &records {
             match record::decode::<event::Singles>(record) {
-                Ok(batch) => singles.extend(batch.singles),
+                Ok(batch) => {
+                    let traceparent = traceparent(record);
+                    singles.extend(batch.singles.into_iter().map(|single| (single, traceparent.clone())));
+                }
                 Err(error) => {
                     self.readers.singles.unassign(record.partition);
                     self.unreadable(SinglesTopic::SPEC.name, record, &error);
@@ -81,13 +86,13 @@ impl Work {
             }
             next = Some(record.offset + 1);
         }
-        let ids: Vec<_> = singles.iter().map(|single| single.key_hash).collect();
+        let ids: Vec<_> = singles.iter().map(|(single, _)| single.key_hash).collect();
         let mut seen: HashSet<_> = self.store.placed(&ids).await?.into_iter().collect();
         seen.extend(self.engine.members_waiting());
         let mut groups: BTreeMap<(CampaignId, Option<String>, Vec<u8>), Vec<Ready>> = BTreeMap::new();
-        for single in singles {
+        for (single, traceparent) in singles {
             if seen.insert(single.key_hash) {
-                let ready = self.ready(single).await?;
+                let ready = self.ready(single, traceparent).await?;
                 let group = (ready.notice, ready.account.clone(), ready.single.content_hash.clone());
                 groups.entry(group).or_default().push(ready);
             }
@@ -106,7 +111,7 @@ impl Work {
     }
 
     /// Looks up what a single send needs; an error is something that may come yet.
-    async fn ready(&mut self, single: event::Single) -> Result<Ready, ServiceError> {
+    async fn ready(&mut self, single: event::Single, traceparent: String) -> Result<Ready, ServiceError> {
         let notice = CampaignId::from_bytes(&single.notice_id)?;
         let Some((lane, variant)) = self.engine.notice(notice) else {
             return Err(ServiceError::from(format!("control.v1 does not tell of notice {notice} yet")));
@@ -121,8 +126,13 @@ impl Work {
         };
         let account = router.choose(address, hash, false).and_then(|at| router.routes().get(at));
         let account = account.map(|route| route.account.clone());
-        Ok(Ready { single, notice, channel, lane, hash, account, content })
+        Ok(Ready { single, traceparent, notice, channel, lane, hash, account, content })
     }
+}
+
+fn traceparent(record: &Record) -> String {
+    let found = record.headers.iter().find(|(name, _)| name == TRACEPARENT);
+    found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
 }
 
 /// The chunk of a group; its freeze is its own.
@@ -176,6 +186,12 @@ fn new_chunk(
         accepted: accepted.collect(),
         channel: i32::from(channel.code()),
         lane: i32::from(lane.code()),
+        traceparent: group
+            .iter()
+            .map(|ready| &ready.traceparent)
+            .find(|text| !text.is_empty())
+            .cloned()
+            .unwrap_or_default(),
     };
     let members = group.iter().map(|ready| ready.single.key_hash).collect();
     NewChunk { notice, body, members, no_route: account == NO_ACCOUNT }

@@ -10,6 +10,7 @@ use loa_ports::log::{Append, LogError};
 use loa_ports::store::StoreError;
 use loa_ports::store::dispatch::Commit;
 use loa_runtime::record::append_to;
+use loa_runtime::telemetry::continue_trace;
 
 use super::{FLUSH_WAIT, RETRY_WAIT, Work};
 use crate::core::{Outgoing, Said};
@@ -95,9 +96,13 @@ impl Work {
 }
 
 fn append(outgoing: &Outgoing) -> Append {
-    let key = bytes::Bytes::new();
-    match &outgoing.said {
-        Said::Release(release) => append_to(outgoing.topic, outgoing.partition, key, release.as_ref()),
-        Said::Words(words) => append_to(outgoing.topic, outgoing.partition, key, words),
-    }
+    let Outgoing { topic, partition, said, .. } = outgoing;
+    let append = || match said {
+        Said::Release(release) => append_to(topic, *partition, bytes::Bytes::new(), release.as_ref()),
+        Said::Words(words) => append_to(topic, *partition, bytes::Bytes::new(), words),
+    };
+    let Some(traceparent) = &outgoing.traceparent else { return append() };
+    let span = tracing::info_span!("release");
+    continue_trace(&span, traceparent);
+    span.in_scope(append)
 }

@@ -31,7 +31,10 @@ impl Store {
         for cursor in commit.cursors {
             self.cursors.insert((cursor.freeze, cursor.variant, cursor.shard, cursor.account.clone()), cursor);
         }
-        self.finished.extend(commit.finished);
+        for (freeze, shard) in commit.finished {
+            self.cursors.retain(|key, _| (key.0, key.2) != (freeze, shard));
+            self.finished.insert((freeze, shard));
+        }
         for block in commit.blocks {
             self.blocks.insert((block.shard, block.address, block.scope), block);
         }
