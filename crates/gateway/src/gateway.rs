@@ -74,7 +74,6 @@ pub async fn run<M: Medium>(
     lines: Arc<dyn Lines>,
     others: Option<Others>,
 ) -> Result<(), ServiceError> {
-    let turns = engine.start();
     let lines_of = |account: &AccountSpec| Want { kind: lease_kind(account), count: account.lines };
     let mut wants: Vec<_> = engine.accounts().iter().map(|account| lines_of(&account.spec)).collect();
     let others = others.map(|others| {
@@ -82,6 +81,7 @@ pub async fn run<M: Medium>(
         others.changes
     });
     let keeper = LeaseKeeper::start(ctx, leases, "", wants).await?;
+    let turns = engine.start();
     let mut work =
         Work { engine: Arc::clone(&engine), keeper, lines, turns, others, open: HashMap::new(), told: HashMap::new() };
     let outcome = work.serve(ctx).await;

@@ -15,6 +15,7 @@ mod claim;
 pub mod content;
 mod decide;
 pub mod engine;
+mod forget;
 pub mod gateway;
 mod live;
 pub mod look;

@@ -28,6 +28,8 @@ pub trait Stops: Send + Sync {
     fn state(&self, campaign: CampaignId) -> Option<CampaignState>;
     /// When the campaign ends; 0 = not known.
     fn ends_at_us(&self, campaign: CampaignId) -> i64;
+    /// Whether it is a notice, whose messages are single sends.
+    fn is_notice(&self, campaign: CampaignId) -> bool;
     /// Whether what is known was complete at most 1.5 s ago.
     fn is_fresh(&self) -> bool;
     /// Changes whenever something became known.
@@ -41,6 +43,10 @@ impl Stops for ControlView {
 
     fn ends_at_us(&self, campaign: CampaignId) -> i64 {
         self.campaign(campaign).map_or(0, |control| control.ends_at_us)
+    }
+
+    fn is_notice(&self, campaign: CampaignId) -> bool {
+        self.campaign(campaign).is_some_and(|control| control.notice)
     }
 
     fn is_fresh(&self) -> bool {

@@ -177,6 +177,7 @@ impl<M: Medium> Engine<M> {
         self.ctx.spawn("claims", Arc::clone(self).claim_loop());
         self.ctx.spawn("settlements", Arc::clone(self).publish_loop());
         self.ctx.spawn("marks", Arc::clone(self).store_loop());
+        self.ctx.spawn("forget claims", Arc::clone(self).forget_loop());
         let reader = |account: usize, lane: usize| {
             let (send, turns) = mpsc::channel(TURNS_MAX);
             self.ctx.spawn("releases", read_lane(Arc::clone(self), account, lane, turns));

@@ -49,6 +49,9 @@ impl Stops for States {
     fn ends_at_us(&self, _: CampaignId) -> i64 {
         0
     }
+    fn is_notice(&self, _: CampaignId) -> bool {
+        false
+    }
     fn is_fresh(&self) -> bool {
         true
     }
