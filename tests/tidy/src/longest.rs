@@ -31,6 +31,8 @@ fn of_file(file: &File) -> Vec<(usize, String)> {
         {
             found.push((at - first + 1, format!("{}: {name}", file.path)));
             open = None;
+        } else if open.is_some() && line.trim_start().starts_with(')') && line.ends_with(';') {
+            open = None; // declared, not written here
         } else if open.is_none()
             && let Some((indent, name)) = head(line)
         {
@@ -61,11 +63,11 @@ mod tests {
 
     #[test]
     fn measures_files_and_functions() {
-        let text = "//! What.\npub async fn long<T>(\n    a: T,\n) {\n    if a {\n    }\n}\nimpl X {\n    fn short(&self) {\n        \
+        let text = "//! What.\npub async fn long<T>(\n    a: T,\n) {\n    if a {\n    }\n}\ntrait Y {\n    fn told(\n    );\n}\nimpl X {\n    fn short(&self) {\n        \
                     g();\n    }\n    fn line() {}\n}\n#[cfg(test)]\nmod tests {\n    fn t() {\n\n\n\n\n\n\n    }\n}\n";
         let tree = [File::new("a.rs", text), File::new("b.rs", "//! B.\n"), File::new("b.md", "text")];
-        assert_eq!(files(&tree), [(13, "a.rs".to_owned()), (1, "b.rs".to_owned())]);
+        assert_eq!(files(&tree), [(17, "a.rs".to_owned()), (1, "b.rs".to_owned())]);
         assert_eq!(functions(&tree), [(6, "a.rs: long".to_owned()), (3, "a.rs: short".to_owned())]);
-        assert_eq!(table(&files(&tree)), "    13 a.rs\n     1 b.rs\n");
+        assert_eq!(table(&files(&tree)), "    17 a.rs\n     1 b.rs\n");
     }
 }

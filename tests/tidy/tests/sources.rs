@@ -11,7 +11,7 @@ const RATCHET: &[(&str, usize)] = &[
     ("crates/adapters/smpp/src/driver.rs", 480),
     ("crates/gateway/src/engine.rs", 460),
     ("crates/gateway/src/queue.rs", 575),
-    ("crates/loa/src/cli/args.rs", 580), // a table: what can be typed
+    ("crates/loa/src/cli/args.rs", 600), // a table: what can be typed
     ("crates/services/report/src/service.rs", 440),
 ];
 
