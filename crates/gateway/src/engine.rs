@@ -6,15 +6,13 @@
 //! Must stay true: locks are taken once per batch and never held over an await; a message leaves only through
 //! [`Engine::pull`], which looks at everything that may have changed.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use loa_contract::pb::registry::v1 as registry;
 use loa_domain::channel::{Channel, Lane};
-use loa_domain::ids::{AccountId, CampaignId};
+use loa_domain::ids::CampaignId;
 use loa_domain::state::Reason;
 use loa_ports::bucket::Bucket;
 use loa_ports::carrier::Pulled;
@@ -23,6 +21,7 @@ use loa_ports::store::claims::Claims;
 use loa_runtime::Ctx;
 use tokio::sync::{Notify, watch};
 
+use crate::account::{Account, AccountSpec, LineState};
 use crate::blocks::BlocksView;
 use crate::content::{Contents, Registry};
 use crate::live::Live;
@@ -30,12 +29,10 @@ use crate::look::Stops;
 use crate::meters::Meters;
 use crate::offer::Offer;
 use crate::publish::Outbox;
-use crate::queue::{Begun, Leaves, Moment, Purse, Queue, Word};
+use crate::queue::{Begun, Leaves, Moment, Purse, Word};
 
 /// Claims run ahead of the wire by at most the parts of this long, or one slice.
 pub const CLAIM_AHEAD: Duration = Duration::from_millis(25);
-/// A line that a site sent away pauses its account at most this long.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// What a channel adds to the engine.
 pub trait Medium: Send + Sync + Sized + 'static {
@@ -69,52 +66,6 @@ pub struct Slice<'a> {
     pub ends_at_us: i64,
     /// Now, microseconds since 1970.
     pub now_us: i64,
-}
-
-/// An account as configured.
-#[derive(Debug, Clone)]
-pub struct AccountSpec {
-    /// Its name.
-    pub id: AccountId,
-    /// Parts or mails a second over all nodes.
-    pub rate: f64,
-    /// Parts without answer on one line, as it may ask for them at once; a share of it is kept for urgent.
-    pub window: u32,
-    /// Binds or connections over all nodes.
-    pub lines: u32,
-    /// Partitions of the lane topics.
-    pub partitions: Vec<u32>,
-    /// A simulator: takes synthetic people, and nobody else.
-    pub simulator: bool,
-    /// Lines are opened only when there is work, so that none open yet is no fault.
-    pub lazy_lines: bool,
-}
-
-/// How a line stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LineState {
-    /// Messages may leave through it.
-    pub open: bool,
-    /// `opening`, `bound`, `backing_off`…
-    pub state: &'static str,
-    /// What went wrong last; empty when well.
-    pub last_error: String,
-    /// Parts without answer.
-    pub in_flight: u32,
-}
-
-/// An account at work.
-pub struct Account<R> {
-    /// As configured.
-    pub spec: AccountSpec,
-    /// What it counts.
-    pub meters: Meters,
-    queue: Mutex<Queue<R>>,
-    ready: Notify,
-    /// Woken when the backlog went down.
-    pub(crate) drained: Notify,
-    lines: Mutex<BTreeMap<u32, LineState>>,
-    paused_until_us: AtomicU64,
 }
 
 /// What the engine works with.
@@ -167,15 +118,8 @@ impl<M: Medium> Engine<M> {
             .into_iter()
             .map(|spec| {
                 bucket.configure(&spec.id, spec.rate);
-                Account {
-                    meters: Meters::new(ctx.metrics(), M::CHANNEL, spec.id.as_str()),
-                    queue: Mutex::new(Queue::new(spec.window)),
-                    ready: Notify::new(),
-                    drained: Notify::new(),
-                    lines: Mutex::default(),
-                    paused_until_us: AtomicU64::new(0),
-                    spec,
-                }
+                let meters = Meters::new(ctx.metrics(), M::CHANNEL, spec.id.as_str());
+                Account::new(spec, meters)
             })
             .collect();
         Arc::new(Self {
@@ -275,9 +219,7 @@ impl<M: Medium> Engine<M> {
 
     /// Nothing leaves the account for this long.
     pub fn pause(&self, account: usize, wait: Duration) {
-        let until = self.ctx.monotonic() + wait.min(PAUSE_MAX);
-        let until = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
-        self.accounts[account].paused_until_us.fetch_max(until, Ordering::Relaxed);
+        self.accounts[account].pause(self.ctx.monotonic(), wait);
     }
 
     /// A carrier refuses every message of the campaign of this message: asks registry to halt it, once.
@@ -417,33 +359,6 @@ impl<M: Medium> Engine<M> {
 
     pub(crate) fn end(&self) {
         self.over.send_replace(true);
-    }
-}
-
-impl<R> Account<R> {
-    pub(crate) fn queue(&self) -> MutexGuard<'_, Queue<R>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<u32, LineState>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The lines of this process, by slot.
-    pub fn line_states(&self) -> Vec<(u32, LineState)> {
-        self.lines().iter().map(|(slot, state)| (*slot, state.clone())).collect()
-    }
-
-    /// Whether messages can leave: a line is open, or would be if there were work.
-    pub fn is_bound(&self) -> bool {
-        let lines = self.lines();
-        let well = |line: &LineState| line.open || (self.spec.lazy_lines && line.last_error.is_empty());
-        lines.values().any(well)
-    }
-
-    pub(crate) fn pause_left(&self, now: Duration) -> Option<Duration> {
-        let until = Duration::from_micros(self.paused_until_us.load(Ordering::Relaxed));
-        until.checked_sub(now).filter(|left| !left.is_zero())
     }
 }
 

@@ -18,7 +18,8 @@ use loa_runtime::lease::{Change, LeaseKeeper, Want};
 use loa_runtime::{Ctx, ServiceError, control};
 use tokio::sync::mpsc;
 
-use crate::engine::{AccountSpec, Engine, Medium};
+use crate::account::{AccountSpec, LineState};
+use crate::engine::{Engine, Medium};
 use crate::queue::LANES;
 use crate::read::Turn;
 
@@ -147,11 +148,7 @@ impl<M: Medium> Work<M> {
             }
         }
         if gained {
-            self.engine.line_changed(
-                account,
-                slot,
-                crate::engine::LineState { state: "opening", ..Default::default() },
-            );
+            self.engine.line_changed(account, slot, LineState { state: "opening", ..Default::default() });
             if let Some(before) = self.open.insert((account, slot), self.lines.open(account, slot)) {
                 ctx.spawn("line stop", before.stop(DRAIN));
             }

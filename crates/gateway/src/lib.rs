@@ -9,6 +9,7 @@
 //! the age of what is known and the blocks of the last hour are looked at.
 #![warn(missing_docs)]
 
+pub mod account;
 pub mod blocks;
 pub mod bucket;
 mod claim;
@@ -29,10 +30,11 @@ mod queue;
 mod read;
 mod settle;
 
+pub use account::{Account, AccountSpec, LineState};
 pub use blocks::BlocksView;
 pub use bucket::LocalBucket;
 pub use content::{PeerRegistry, Registry, RegistryAway};
-pub use engine::{AccountSpec, Engine, LineState, Medium, Parts, Slice};
+pub use engine::{Engine, Medium, Parts, Slice};
 pub use gateway::{DRAIN, Line, Lines, Others, run};
 pub use message::Answer;
 pub use meters::Meters;

@@ -6,13 +6,16 @@ use std::sync::Mutex;
 use loa_contract::pb::event::v1 as event;
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::{Channel, Lane};
-use loa_domain::ids::CampaignId;
+use loa_domain::hash::HashKey;
+use loa_domain::ids::{AccountId, CampaignId};
 use loa_domain::mask::Mask;
-use loa_ports::bucket::Taken;
+use loa_domain::state::Returned;
+use loa_ports::bucket::{Bucket, Taken};
 use tokio::sync::watch;
 
 use super::*;
-use crate::message::Fate;
+use crate::look::Stops;
+use crate::message::{Answer, Fate};
 
 const NOW: i64 = 1_000_000;
 const LATE: i64 = 2_000_000;
