@@ -295,6 +295,7 @@ impl Engine {
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         let chunks: usize = self.shards.values().map(|core| core.chunks.len()).sum();
-        chunks == 0 && self.sources.is_empty() && self.unpublished.is_empty() && self.untold.is_empty()
+        let said = self.unpublished.is_empty() && self.untold.is_empty() && self.unaccepted.is_empty();
+        chunks == 0 && self.sources.is_empty() && self.singles.is_empty() && said
     }
 }

@@ -1,5 +1,6 @@
 //! Campaigns from freeze to settlement, through stops, deaths and a store that loses answers.
 
+use loa_contract::topics::SuppressionTopic;
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::Lane;
 use loa_domain::state::RecipientState;
@@ -112,4 +113,23 @@ async fn a_storm_over_log_and_store_neither_loses_nor_repeats() {
     is_done(&installation, 1_200).await;
     one.kill();
     two.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_with_a_hole_in_its_suppression_list_releases_nothing() {
+    let installation = Installation::new(frozen(2, 10)).await;
+    let block = event::Block { address_hash: 1, position: 1, ..Default::default() };
+    let blocks = event::Blocks { blocks: vec![block] };
+    installation.log.append(vec![record::append::<SuppressionTopic>(0, bytes::Bytes::new(), &blocks)]).await.unwrap();
+    let later_us = loa_ports::clock::Clock::now_us(&*installation.clock) + 15 * 24 * 3_600 * 1_000_000;
+    installation.log.retain(later_us).await.unwrap(); // shard 0 begins behind what was never read
+    assert_eq!(installation.log.starts(SuppressionTopic::SPEC).await.unwrap()[..2], [1, 0]);
+    installation.announce(100.0).await;
+    installation.campaign(1, CampaignState::Running).await;
+    let process = installation.start("one").await;
+    let _gateways = installation.serve(Lane::Bulk);
+    eventually("shard 1 was handed over", async || installation.sent().len() == 10).await;
+    eventually("it is settled", async || installation.open_rows().await == 0).await;
+    assert_eq!(installation.sent().len(), 10, "nothing of shard 0");
+    process.stop().await;
 }

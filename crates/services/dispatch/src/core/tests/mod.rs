@@ -3,5 +3,6 @@
 mod cases;
 pub(crate) mod gateway;
 mod history;
+mod singles;
 mod store;
 pub(crate) mod world;

@@ -51,6 +51,8 @@ pub(super) struct World {
     read: BTreeMap<Shard, (usize, usize)>,
     /// What dispatch said of each recipient.
     pub(super) words: BTreeMap<(ChunkKey, u16), BTreeSet<RecipientState>>,
+    /// Address hashes of single sends whose acceptance was told.
+    pub(super) accepted: BTreeSet<u64>,
     rules: Rules,
 }
 
@@ -96,6 +98,7 @@ impl World {
             blocks: BTreeMap::new(),
             read: BTreeMap::new(),
             words: BTreeMap::new(),
+            accepted: BTreeSet::new(),
             rules,
         };
         world.restart();
@@ -248,6 +251,7 @@ impl World {
     }
 
     fn hear_words(&mut self, words: &event::Outcomes) {
+        self.accepted.extend(words.accepted.iter().map(|accepted| accepted.address_hash));
         for outcome in &words.outcomes {
             let chunk = convert::chunk_key(words.chunks[outcome.chunk as usize].chunk.as_ref()).unwrap();
             let state = RecipientState::from_code(outcome.state as i32).unwrap();
