@@ -12,13 +12,16 @@ use loa_ports::mailer::{Composer, Letterhead, Stationery};
 /// Senders of one content that are remembered, at most.
 const SENDERS_MAX: usize = 64;
 
+/// Letterheads by sender name, mailbox and relay.
+type Sheets = HashMap<(String, String, usize), Arc<dyn Stationery>>;
+
 /// A compiled content.
 pub(crate) struct MailContent {
     pub(crate) subject: TemplateText,
     pub(crate) text: TemplateText,
     /// `None` = a mail without HTML.
     pub(crate) html: Option<TemplateText>,
-    sheets: Mutex<HashMap<(String, String, usize), Arc<dyn Stationery>>>,
+    sheets: Mutex<Sheets>,
 }
 
 impl MailContent {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use loa_contract::pb::email::v1::email_service_server::EmailServiceServer;
-use loa_gateway::{AccountSpec, BlocksView, Engine, Parts, PeerRegistry};
+use loa_gateway::{AccountSpec, BlocksView, Engine, Parts, PeerRegistry, Registry};
 use loa_ports::bucket::Bucket;
 use loa_ports::lease::Leases;
 use loa_ports::log::Log;
@@ -62,6 +62,18 @@ impl EmailGateway {
         view: ControlView,
         config: EmailConfig,
     ) -> Result<Self, ServiceError> {
+        let registry = Arc::new(PeerRegistry(ctx.clone()));
+        Self::with_registry(ctx, ports, view, config, registry).await
+    }
+
+    /// The same with contents from elsewhere than the registry role.
+    pub async fn with_registry(
+        ctx: &Ctx,
+        ports: EmailPorts,
+        view: ControlView,
+        config: EmailConfig,
+        registry: Arc<dyn Registry>,
+    ) -> Result<Self, ServiceError> {
         let EmailPorts { claims, leases, log, mailer, composer, bucket } = ports;
         let blocks = BlocksView::start(ctx, Arc::clone(&log)).await?;
         let accounts = config.relays.iter().map(|relay| AccountSpec {
@@ -80,7 +92,7 @@ impl EmailGateway {
             claims,
             log,
             bucket,
-            registry: Arc::new(PeerRegistry(ctx.clone())),
+            registry,
             stops: Arc::new(view),
             blocks,
             accounts: accounts.collect(),

@@ -25,30 +25,49 @@ impl Meaning {
 
 /// Reads a verdict.
 pub(crate) fn meaning(verdict: MailVerdict) -> Meaning {
-    let refused = |undelivered, reason, reply: String| Answer::Refused { undelivered, reason, code: reply.into() };
+    let refused = |undelivered, reason, reply: &str| Answer::Refused { undelivered, reason, code: codes(reply) };
     match verdict {
         MailVerdict::Accepted => Meaning::of(Answer::Accepted),
         MailVerdict::Retry { after, reply } => {
-            Meaning::of(Answer::Later { after: Some(after), counted: true, code: reply.into() })
+            Meaning::of(Answer::Later { after: Some(after), counted: true, code: codes(&reply) })
         }
         MailVerdict::Throttle { after, reply } => Meaning {
             pause: Some(after),
-            ..Meaning::of(Answer::Later { after: Some(after), counted: false, code: reply.into() })
+            ..Meaning::of(Answer::Later { after: Some(after), counted: false, code: codes(&reply) })
         },
-        MailVerdict::NoMailbox { reply } => Meaning::of(refused(true, Reason::NoMailbox, reply)),
-        MailVerdict::Undelivered { reply } => Meaning::of(refused(true, Reason::Refused, reply)),
+        MailVerdict::NoMailbox { reply } => Meaning::of(refused(true, Reason::NoMailbox, &reply)),
+        MailVerdict::Undelivered { reply } => Meaning::of(refused(true, Reason::Refused, &reply)),
         MailVerdict::PolicyHalt { reply } => Meaning {
             halt: Some(format!("the mail server refuses our sender, content or policy: {reply}")),
-            ..Meaning::of(refused(false, Reason::PolicyHalt, reply))
+            ..Meaning::of(refused(false, Reason::PolicyHalt, &reply))
         },
         MailVerdict::InDoubt => Meaning::of(Answer::Unanswered),
         MailVerdict::NotWritten { .. } => Meaning::of(Answer::Again),
     }
 }
 
+/// The codes that a reply begins with, such as `550 5.1.1`: what is kept of it for each message.
+fn codes(reply: &str) -> Box<str> {
+    let is_code = |word: &&str| word.len() <= 9 && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let words: Vec<&str> = reply.split_whitespace().take(2).take_while(is_code).collect();
+    words.join(" ").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_keeps_the_codes_alone() {
+        #[track_caller]
+        fn check(reply: &str, expected: &str) {
+            assert_eq!(&*codes(reply), expected);
+        }
+        check("550 5.1.1 user unknown", "550 5.1.1");
+        check("450 greylisted for 300 s", "450");
+        check("421", "421");
+        check("ADDRESS_NEEDS_SMTPUTF8", "");
+    }
 
     #[test]
     fn only_what_was_not_written_goes_again() {
