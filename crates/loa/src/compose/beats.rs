@@ -16,6 +16,8 @@ use tokio::sync::Mutex;
 
 /// A beat this young need not be written again.
 const YOUNG: Duration = Duration::from_millis(900);
+/// What was read of the others' beats this long ago need not be read again.
+const READ_YOUNG: Duration = Duration::from_millis(400);
 
 /// The beats of this process.
 #[derive(Debug)]
@@ -23,11 +25,12 @@ pub(super) struct Beats {
     store: SqlLeases,
     clock: Arc<dyn Clock>,
     written_at: Mutex<Option<Duration>>,
+    read: Mutex<Option<(Duration, Vec<NodeRow>)>>,
 }
 
 impl Beats {
     pub(super) fn new(store: SqlLeases, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, written_at: Mutex::default() }
+        Self { store, clock, written_at: Mutex::default(), read: Mutex::default() }
     }
 
     async fn beat(&self, node: &str, endpoint: &str) -> Result<(), StoreError> {
@@ -39,6 +42,17 @@ impl Beats {
         self.store.beat(node, endpoint).await?;
         *written_at = Some(now);
         Ok(())
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let mut read = self.read.lock().await;
+        let now = self.clock.monotonic();
+        if let Some((_, nodes)) = read.as_ref().filter(|(at, _)| now.saturating_sub(*at) < READ_YOUNG) {
+            return Ok(nodes.clone());
+        }
+        let nodes = self.store.nodes().await?;
+        *read = Some((now, nodes.clone()));
+        Ok(nodes)
     }
 }
 
@@ -56,7 +70,7 @@ impl Leases for RoleLeases {
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
-        self.beats.store.nodes().await
+        self.beats.nodes().await
     }
 
     async fn rows(&self, kind: &str, count: u32) -> Result<Vec<LeaseRow>, StoreError> {
