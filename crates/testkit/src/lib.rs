@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod dice;
 pub mod eventually;
+pub mod otlp;
 pub mod storm;
 pub mod suites;
 

@@ -1,0 +1,42 @@
+//! A cancelled campaign sends nothing later than two seconds after the reply; who was not reached is `cancelled`.
+
+use loa_domain::state::RecipientState;
+use loa_harness::clock::unix_us;
+use loa_harness::seed::seed;
+use loa_harness::turns::beside_others;
+use loa_harness::{Plan, SiteOptions, TestResult};
+
+use crate::stopped::nothing_leaves_after;
+
+const PEOPLE: u64 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_campaign_sends_nothing() -> TestResult {
+    let _turn = beside_others().await;
+    scenario(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_campaign_sends_nothing_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    scenario(SiteOptions::storm(seed("cancel in a storm"))).await
+}
+
+async fn scenario(options: SiteOptions) -> TestResult {
+    let mut site = options.rate(150).start().await?;
+    site.people(PEOPLE).await?;
+    let id = site.running(&Plan::default()).await?;
+    site.accepted(100).await?;
+
+    site.cancel(&id).await?;
+    let t0_us = unix_us();
+    let accepted = nothing_leaves_after(&site, t0_us).await?;
+    let ledger = site.finished(&id).await?;
+
+    assert_eq!(ledger.state, "cancelled");
+    let books = site.finish().await?;
+    let cancelled = u64::try_from(books.page()?.in_state(RecipientState::Cancelled).count())?;
+    assert!(cancelled > 0, "the cancel came too late to prove anything");
+    assert!(accepted + cancelled <= 2 * PEOPLE);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! While the log is away nothing can be confirmed, so bulk stops by itself within two seconds; a pause asked meanwhile says
+//! that it is stored and not yet in force, and holds once the log is back.
+
+use std::time::Duration;
+
+use loa_contract::pb::registry::v1::PauseCampaignRequest;
+use loa_harness::clock::unix_us;
+use loa_harness::seed::seed;
+use loa_harness::storm::Weather;
+use loa_harness::turns::beside_others;
+use loa_harness::{Kind, Plan, SiteOptions, TestResult, wait_for};
+use tonic::Code;
+
+use crate::stopped::nothing_leaves_after;
+
+const PEOPLE: u64 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_log_bulk_stops_by_itself() -> TestResult {
+    let _turn = beside_others().await;
+    let weather = Weather::calm(seed("log stopped"));
+    let mut site = SiteOptions::of(Kind::Storm(weather)).rate(150).start().await?;
+    site.people(PEOPLE).await?;
+    let id = site.running(&Plan::default()).await?;
+    site.accepted(100).await?;
+
+    site.storm()?.log.away(true);
+    let away_us = unix_us();
+    let pause = PauseCampaignRequest { id: id.clone() };
+    let said = site.users().operator.registry().pause_campaign(pause.clone()).await;
+    let said = said.err().ok_or("a pause was confirmed that no process could read")?;
+    assert_eq!(said.code(), Code::Unavailable);
+    assert!(said.message().contains("stored; in force as soon as the log is back"), "{}", said.message());
+    let at_stop = nothing_leaves_after(&site, away_us).await?;
+    assert!(at_stop < 2 * PEOPLE, "the log stopped too late to prove anything");
+
+    site.storm()?.log.away(false);
+    // Asked again, the pause is confirmed as soon as it is in force: T0.
+    wait_for("the pause is confirmed", Duration::from_secs(20), async || {
+        let answer = site.users().operator.registry().pause_campaign(pause.clone()).await;
+        Ok(answer.map(Some)?)
+    })
+    .await?;
+    let t0_us = unix_us();
+    let at_pause = nothing_leaves_after(&site, t0_us).await?;
+    assert!(at_pause < 2 * PEOPLE, "the pause did not hold");
+
+    site.resume(&id).await?;
+    assert_eq!(site.finished(&id).await?.state, "done");
+    site.finish().await.map(drop)
+}

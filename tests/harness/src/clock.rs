@@ -1,0 +1,64 @@
+//! The machine's clock with a wall that a test can turn.
+//!
+//! Must stay true: monotonic time is the machine's, so leases and time-outs are not touched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use loa_ports::clock::{Clock, SystemClock};
+
+const HOUR_US: i64 = 3_600_000_000;
+/// Việt Nam is seven hours ahead of UTC, all the year.
+const LOCAL_US: i64 = 7 * HOUR_US;
+const DAY_US: i64 = 24 * HOUR_US;
+
+/// A clock that is ahead of the machine's, or behind it.
+#[derive(Debug, Default)]
+pub struct TurnedClock {
+    machine: SystemClock,
+    ahead_us: AtomicI64,
+}
+
+impl TurnedClock {
+    /// As the machine's.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Turns the wall to that hour in Việt Nam, today.
+    pub fn turn_to_local_hour(&self, hour: i64) {
+        let now_us = self.machine.now_us();
+        let of_day = (now_us + LOCAL_US).rem_euclid(DAY_US);
+        self.ahead_us.store(hour * HOUR_US - of_day, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TurnedClock {
+    fn now_us(&self) -> i64 {
+        self.machine.now_us() + self.ahead_us.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine.monotonic()
+    }
+}
+
+/// Microseconds since 1970 as the sinks' logs count them.
+pub fn unix_us() -> u64 {
+    u64::try_from(SystemClock::new().now_us()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_local() {
+        let clock = TurnedClock::new();
+        for hour in [3, 10, 23] {
+            clock.turn_to_local_hour(hour);
+            assert_eq!((clock.now_us() + LOCAL_US).rem_euclid(DAY_US) / HOUR_US, hour);
+        }
+    }
+}

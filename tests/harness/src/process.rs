@@ -1,0 +1,172 @@
+//! The real binary as a child process: killed, stopped, frozen, started again on the same data.
+//!
+//! The binary stands beside the tests: `target/<profile>/loa`, built by `make test` before the tests run (cargo does not
+//! build the binary of another package by itself).
+//!
+//! Must stay true: a child never outlives its owner; everything it prints is kept in files, one per start.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use loa::keys::Keys;
+use loa::place::Addresses;
+use tokio::process::{Child, Command};
+
+use crate::users::Users;
+use crate::wait::wait_for;
+use crate::{Fault, fault, http};
+
+/// How long a start may take before a test gives up; the promise of 3 s is a test of its own.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a stop may take; the product's own limit is 30 s.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// The binary beside this program.
+pub fn binary() -> Result<PathBuf, Fault> {
+    let own = std::env::current_exe()?;
+    let folders = own.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("loa")).find(|path| path.is_file());
+    found.ok_or_else(|| fault("no binary `loa` beside the tests: run `make test`, or `cargo build -p loa` first"))
+}
+
+/// What a process is started with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where its output is kept.
+    pub output: PathBuf,
+    /// Keys of the configuration and their values.
+    pub settings: Vec<(String, String)>,
+    /// Arguments behind `loa dev`.
+    pub arguments: Vec<String>,
+    /// The CA by which it is known, if it speaks TLS.
+    pub ca: Option<PathBuf>,
+}
+
+/// A running `loa dev`.
+pub struct Process {
+    start: Start,
+    child: Option<Child>,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// Its users.
+    pub users: Users,
+    starts: u32,
+}
+
+impl Process {
+    /// Starts it and waits until it is ready.
+    pub async fn start(start: Start) -> Result<Self, Fault> {
+        std::fs::create_dir_all(&start.output)?;
+        let (child, addresses, users) = launch(&start, 0).await?;
+        Ok(Self { start, child: Some(child), addresses, users, starts: 1 })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.addresses.pid
+    }
+
+    /// Where it keeps its data.
+    pub fn data(&self) -> &Path {
+        &self.start.data
+    }
+
+    /// kill -9; returns when it is gone.
+    pub async fn kill(&mut self) -> Result<(), Fault> {
+        if let Some(mut child) = self.child.take() {
+            child.start_kill()?;
+            child.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts again on the same data; ports are new.
+    pub async fn start_again(&mut self) -> Result<(), Fault> {
+        self.kill().await?;
+        let (child, addresses, users) = launch(&self.start, self.starts).await?;
+        (self.child, self.addresses, self.users) = (Some(child), addresses, users);
+        self.starts += 1;
+        Ok(())
+    }
+
+    /// SIGTERM, and how it ended.
+    pub async fn stop(&mut self) -> Result<ExitStatus, Fault> {
+        self.signal("TERM")?;
+        let mut child = self.child.take().ok_or_else(|| fault("not running"))?;
+        let ended = tokio::time::timeout(STOP_LIMIT, child.wait()).await;
+        Ok(ended.map_err(|_| fault(format!("did not stop within {STOP_LIMIT:?}")))??)
+    }
+
+    /// SIGSTOP: nothing in it moves any more.
+    pub fn freeze(&self) -> Result<(), Fault> {
+        self.signal("STOP")
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<(), Fault> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> Result<(), Fault> {
+        let pid = self.child.as_ref().and_then(Child::id).ok_or_else(|| fault("not running"))?;
+        let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status()?;
+        if sent.success() { Ok(()) } else { Err(fault(format!("kill -{name} failed"))) }
+    }
+
+    /// Everything that all starts have printed.
+    pub fn printed(&self) -> Result<String, Fault> {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(&self.start.output)? {
+            text.push_str(&String::from_utf8_lossy(&std::fs::read(entry?.path())?));
+        }
+        Ok(text)
+    }
+
+    /// /metrics as it stands.
+    pub async fn metrics(&self) -> Result<String, Fault> {
+        Ok(http::get(self.addresses.probes, "/metrics").await?.1)
+    }
+}
+
+async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
+    let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
+    let mut command = Command::new(binary()?);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOA_")) {
+        command.env_remove(name);
+    }
+    let variables = start.settings.iter().map(|(key, value)| (variable(key), value));
+    command.envs(variables).arg("--data").arg(&start.data).args(["dev", "--port-base", "-1"]).args(&start.arguments);
+    command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let pid = child.id();
+    let ready = wait_for("loa is ready", START_LIMIT, async || {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(Err(format!("loa ended with {status}"))));
+        }
+        let Some(addresses) = Addresses::read(&start.data).filter(|known| Some(known.pid) == pid) else {
+            return Ok(None);
+        };
+        let (status, body) = http::get(addresses.probes, "/ready").await?;
+        if status == 200 { Ok(Some(Ok(addresses))) } else { Err(fault(body)) }
+    });
+    match ready.await.and_then(|ready| ready.map_err(fault)) {
+        Ok(addresses) => {
+            let keys = Keys::read(&start.data).map_err(fault)?;
+            let users = Users::of(addresses.grpc, &keys, start.ca.as_ref())?;
+            Ok((child, addresses, users))
+        }
+        Err(error) => {
+            let said = std::fs::read_to_string(start.output.join(format!("{number}.err"))).unwrap_or_default();
+            let tail: Vec<_> = said.lines().rev().take(20).collect();
+            Err(fault(format!("{error}; it said:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))))
+        }
+    }
+}
+
+/// `sms.account.sim-a.rate` → `LOA__SMS__ACCOUNT__SIM-A__RATE`
+pub fn variable(key: &str) -> String {
+    format!("LOA__{}", key.replace('.', "__").to_uppercase())
+}

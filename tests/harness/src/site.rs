@@ -1,0 +1,335 @@
+//! A simulated world, a Loa in it, and its users.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loa_contract::pb::registry::v1 as registry;
+use loa_contract::pb::report::v1 as report;
+use loa_sim::people::People;
+use loa_sim::smsc::Receipts;
+use tempfile::TempDir;
+
+use crate::books::{self, Books};
+use crate::clock::TurnedClock;
+use crate::process::{Process, Start};
+use crate::secrets::Secrets;
+use crate::sims::Sims;
+use crate::storm::{Storm, Weather};
+use crate::users::Users;
+use crate::wait::{patiently, wait_for};
+use crate::{Fault, Plan, capture, fault, plan};
+
+/// How long a campaign of a test may take.
+const FINISH_LIMIT: Duration = Duration::from_secs(150);
+
+/// How Loa runs at a site.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// The binary as a process.
+    Process,
+    /// Two instances of every role in a storm.
+    Storm(Weather),
+}
+
+/// What a site is made of.
+#[derive(Debug, Clone)]
+pub struct SiteOptions {
+    /// How Loa runs.
+    pub kind: Kind,
+    /// Configuration beside the defaults of the tests.
+    pub settings: Vec<(String, String)>,
+    /// How the carrier sends receipts.
+    pub receipts: Receipts,
+    /// Any hour is open.
+    pub any_hour: bool,
+    /// The CA by which a process is known that speaks TLS.
+    pub ca: Option<PathBuf>,
+    /// The clock of instances in this process.
+    pub clock: Arc<TurnedClock>,
+}
+
+impl SiteOptions {
+    /// The binary, receipts at once, any hour.
+    pub fn process() -> Self {
+        Self {
+            kind: Kind::Process,
+            settings: Vec::new(),
+            receipts: Receipts::default(),
+            any_hour: true,
+            ca: None,
+            clock: TurnedClock::new(),
+        }
+    }
+
+    /// Two instances in rough weather.
+    pub fn storm(seed: u64) -> Self {
+        Self { kind: Kind::Storm(Weather::rough(seed)), ..Self::process() }
+    }
+
+    /// Both, for behaviours that must hold in either.
+    pub fn of(kind: Kind) -> Self {
+        Self { kind, ..Self::process() }
+    }
+
+    /// Sets a key of the configuration.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Texts and mails a second of all accounts together.
+    #[must_use]
+    pub fn rate(self, per_second: u32) -> Self {
+        let each = f64::from(per_second) / 2.0;
+        let sms = self.set("sms.account.sim-a.rate", each).set("sms.account.sim-b.rate", each);
+        sms.set("email.relay.sim-mail.rate", per_second)
+    }
+
+    /// How receipts come.
+    #[must_use]
+    pub fn receipts(self, receipts: Receipts) -> Self {
+        Self { receipts, ..self }
+    }
+
+    /// The legal hours hold.
+    #[must_use]
+    pub fn legal_hours(self) -> Self {
+        Self { any_hour: false, ..self }
+    }
+
+    /// Starts the world and the Loa.
+    pub async fn start(self) -> Result<Site, Fault> {
+        Site::start(self).await
+    }
+}
+
+/// The Loa of a site.
+pub enum Loa {
+    /// A process.
+    Process(Box<Process>),
+    /// Two instances in a storm.
+    Storm(Box<Storm>),
+}
+
+/// A world with a Loa.
+pub struct Site {
+    /// The Loa.
+    pub loa: Loa,
+    /// Carrier and mail server.
+    pub sims: Sims,
+    /// What must not be printed; [`Site::people`] adds to it.
+    pub secrets: Secrets,
+    folder: Option<TempDir>,
+    campaigns: Vec<String>,
+}
+
+impl Site {
+    async fn start(options: SiteOptions) -> Result<Self, Fault> {
+        let folder = tempfile::tempdir()?;
+        let sims = Sims::start(folder.path(), options.receipts.clone()).await?;
+        let mut settings = sims.settings();
+        settings.push(("telemetry.level".to_owned(), format!("\"{}\"", capture::LEVEL)));
+        settings.push(("dispatch.demo_hours".to_owned(), options.any_hour.to_string()));
+        settings.extend(options.settings);
+        let data = folder.path().join("data");
+        let loa = match options.kind {
+            Kind::Process => {
+                let arguments = vec!["--no-sim".to_owned()];
+                let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
+                Loa::Process(Box::new(Process::start(start).await?))
+            }
+            Kind::Storm(weather) => Loa::Storm(Box::new(Storm::start(&data, &settings, weather, options.clock).await?)),
+        };
+        Ok(Self { loa, sims, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
+    }
+
+    /// Its users.
+    pub fn users(&self) -> &Users {
+        match &self.loa {
+            Loa::Process(process) => &process.users,
+            Loa::Storm(storm) => &storm.users,
+        }
+    }
+
+    /// The process; a fault if it is none.
+    pub fn process(&mut self) -> Result<&mut Process, Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => Ok(process),
+            Loa::Storm(_) => Err(fault("this site runs no process")),
+        }
+    }
+
+    /// The storm; a fault if there is none.
+    pub fn storm(&mut self) -> Result<&mut Storm, Fault> {
+        match &mut self.loa {
+            Loa::Storm(storm) => Ok(storm),
+            Loa::Process(_) => Err(fault("this site is in no storm")),
+        }
+    }
+
+    /// The folder of its Loa's data.
+    pub fn data(&self) -> PathBuf {
+        match &self.loa {
+            Loa::Process(process) => process.data().to_owned(),
+            Loa::Storm(storm) => storm.data().to_owned(),
+        }
+    }
+
+    /// Imports that many people.
+    pub async fn people(&mut self, count: u64) -> Result<People, Fault> {
+        let people = People { seed: count ^ 0x5eed, count, bad_rows: 0 };
+        self.import(&people).await?;
+        Ok(people)
+    }
+
+    /// Imports people and remembers whom to look for in logs.
+    pub async fn import(&mut self, people: &People) -> Result<(), Fault> {
+        self.secrets = Secrets::of(people);
+        let report = plan::import(self.users(), people).await?;
+        if report.accepted != people.count {
+            return Err(fault(format!(
+                "{} people were imported of {}: {:?}",
+                report.accepted, people.count, report.reasons
+            )));
+        }
+        Ok(())
+    }
+
+    /// A campaign that is approved and not started; its id.
+    pub async fn approved(&mut self, plan: &Plan) -> Result<String, Fault> {
+        let name = format!("mau-{}", self.campaigns.len());
+        let id = plan.draft(self.users(), &name).await?;
+        plan::submit(self.users(), &id).await?;
+        plan::approved(self.users(), &id).await?;
+        self.campaigns.push(id.clone());
+        Ok(id)
+    }
+
+    /// A campaign that runs; its id.
+    pub async fn running(&mut self, plan: &Plan) -> Result<String, Fault> {
+        let id = self.approved(plan).await?;
+        plan::start(self.users(), &id).await?;
+        Ok(id)
+    }
+
+    /// Takes a campaign that a test made by itself into the comparison.
+    pub fn adopt(&mut self, id: String) {
+        self.campaigns.push(id);
+    }
+
+    /// A campaign as registry has it.
+    pub async fn campaign(&self, id: &str) -> Result<registry::Campaign, Fault> {
+        plan::campaign(self.users(), id).await
+    }
+
+    /// Pauses; the answer is T0.
+    pub async fn pause(&self, id: &str) -> Result<(), Fault> {
+        let request = registry::PauseCampaignRequest { id: id.to_owned() };
+        patiently(async || self.users().operator.registry().pause_campaign(request.clone()).await).await.map(drop)
+    }
+
+    /// Resumes.
+    pub async fn resume(&self, id: &str) -> Result<(), Fault> {
+        let request = registry::ResumeCampaignRequest { id: id.to_owned() };
+        patiently(async || self.users().operator.registry().resume_campaign(request.clone()).await).await.map(drop)
+    }
+
+    /// Cancels; the answer is T0.
+    pub async fn cancel(&self, id: &str) -> Result<(), Fault> {
+        let request = registry::CancelCampaignRequest { id: id.to_owned() };
+        patiently(async || self.users().operator.registry().cancel_campaign(request.clone()).await).await.map(drop)
+    }
+
+    /// The ledger as it stands.
+    pub async fn ledger(&self, id: &str) -> Result<report::CampaignLedger, Fault> {
+        let request = report::GetLedgerRequest { campaign_id: id.to_owned() };
+        let answer = self.users().viewer.report().get_ledger(request).await?.into_inner();
+        answer.ledger.ok_or_else(|| fault("no ledger in the answer"))
+    }
+
+    /// Waits until the campaign is over, nothing is open and every receipt has come.
+    pub async fn finished(&self, id: &str) -> Result<report::CampaignLedger, Fault> {
+        wait_for("the campaign is over and every receipt has come", FINISH_LIMIT, async || {
+            let ledger = self.ledger(id).await?;
+            let sum = |count: fn(&report::Ledger) -> u64| ledger.variants.iter().map(count).sum::<u64>();
+            let (open, submitted) = (sum(|one| one.open), sum(|one| one.submitted));
+            let over = matches!(self.campaign(id).await?.state.as_str(), "done" | "cancelled");
+            match over && open == 0 && submitted == 0 && ledger.complete {
+                true => Ok(Some(ledger)),
+                false => Err(fault(format!("{}: {}", ledger.state, books::counts(&ledger)))),
+            }
+        })
+        .await
+    }
+
+    /// Waits until the sinks have accepted that many messages.
+    pub async fn accepted(&self, least: u64) -> Result<(), Fault> {
+        wait_for("messages arrive", FINISH_LIMIT, async || {
+            let (sms, mail) = self.sims.accepted();
+            if sms + mail >= least { Ok(Some(())) } else { Err(fault(format!("{sms} texts, {mail} mails of {least}"))) }
+        })
+        .await
+    }
+
+    /// Everything that Loa has printed, and its metrics.
+    pub async fn printed(&self) -> Result<String, Fault> {
+        match &self.loa {
+            Loa::Process(process) => Ok(process.printed()? + &process.metrics().await?),
+            Loa::Storm(storm) => storm.printed().await,
+        }
+    }
+
+    /// The comparison that ends every test: books against books, and nobody in what was printed.
+    pub async fn compared(&self) -> Result<Books, Fault> {
+        let mut books = Books::new(&self.sims)?;
+        for id in &self.campaigns {
+            books.add(self.users(), id).await?;
+        }
+        books.check()?;
+        self.nobody_is_printed().await?;
+        Ok(books)
+    }
+
+    /// Looks for people in logs and metrics.
+    pub async fn nobody_is_printed(&self) -> Result<(), Fault> {
+        let lines = self.secrets.found_in(&self.printed().await?);
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            Err(fault(format!("personal data in {} printed lines: {lines:?}", lines.len())))
+        }
+    }
+
+    /// Compares, stops, and clears away; what a test ends with.
+    pub async fn finish(self) -> Result<Books, Fault> {
+        let books = self.compared().await?;
+        self.end().await?;
+        Ok(books)
+    }
+
+    /// Stops and clears away, for a test that has compared by itself.
+    pub async fn end(mut self) -> Result<(), Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => {
+                let ended = process.stop().await?;
+                if !ended.success() {
+                    return Err(fault(format!("loa ended with {ended}")));
+                }
+            }
+            Loa::Storm(storm) => storm.stop().await?,
+        }
+        drop(self.folder.take());
+        Ok(())
+    }
+}
+
+impl Drop for Site {
+    /// A site that did not finish is kept for who looks for the fault.
+    fn drop(&mut self) {
+        if let Some(folder) = self.folder.take() {
+            crate::say(format!("kept for a look: {}", folder.keep().display()));
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Two instances of every role in this process, on the same stores and one log, in a storm.
+//!
+//! Each instance has a runtime with one worker of its own, so that it can be frozen like a process that lost its
+//! processor: nothing in it moves, while the other goes on, takes over its leases, and meets it again when it wakes.
+//!
+//! Must stay true: both instances see the same files and the same log; what the storm does follows from its seed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+
+use loa::compose::{Options, StoreFaults, compose};
+use loa::exit::Failure;
+use loa::keys::Keys;
+use loa::place::{Addresses, Place};
+use loa_embedded::EmbeddedLog;
+use loa_ports::lease::Leases as _;
+use loa_runtime::Role;
+use loa_runtime::config::{Config, DEFAULT, DEV, Layers};
+use loa_store::{Db, SqlLeases};
+use loa_testkit::dice::Dice;
+use loa_testkit::storm::log::{StormConfig, StormLog};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::TurnedClock;
+use crate::process::variable;
+use crate::users::Users;
+use crate::{Fault, capture, fault, http};
+
+/// Instances of every role.
+const INSTANCES: u64 = 2;
+
+/// How hard it blows over a site.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    /// Over the log.
+    pub log: StormConfig,
+    /// Share of COMMITs without an answer.
+    pub commits: f64,
+}
+
+impl Weather {
+    /// Nothing happens, but there are two of everything.
+    pub fn calm(seed: u64) -> Self {
+        Self { log: StormConfig::calm(seed), commits: 0.0 }
+    }
+
+    /// A bit of everything.
+    pub fn rough(seed: u64) -> Self {
+        Self { log: StormConfig::rough(seed), commits: 0.01 }
+    }
+}
+
+/// One instance of every role.
+struct Instance {
+    runtime: Option<Runtime>,
+    addresses: Addresses,
+    stop: CancellationToken,
+    served: Option<JoinHandle<Result<(), Failure>>>,
+    frozen: Option<std_mpsc::Sender<()>>,
+}
+
+/// The cluster.
+pub struct Storm {
+    instances: Vec<Instance>,
+    /// The log, which can be made unreachable.
+    pub log: Arc<StormLog>,
+    embedded: Arc<EmbeddedLog>,
+    /// The clock of both instances.
+    pub clock: Arc<TurnedClock>,
+    /// Users of the first instance.
+    pub users: Users,
+    data: PathBuf,
+}
+
+impl Storm {
+    /// Starts both instances on the folder.
+    pub async fn start(
+        data: &Path,
+        settings: &[(String, String)],
+        weather: Weather,
+        clock: Arc<TurnedClock>,
+    ) -> Result<Self, Fault> {
+        capture::open()?;
+        let place = Arc::new(Place::open(data, false).map_err(fault)?);
+        let keys = Keys::read_or_make(data).map_err(fault)?;
+        let options = loa_embedded::Options::default();
+        let embedded = EmbeddedLog::open(&data.join("log.db"), Arc::clone(&clock) as _, options).await?;
+        let embedded = Arc::new(embedded);
+        let log = StormLog::new(Arc::clone(&embedded) as _, weather.log.clone());
+        let mut instances = Vec::new();
+        for number in 0..INSTANCES {
+            let config = config(data, settings, number)?;
+            let seed = weather.log.seed.wrapping_add(number);
+            let options = Options {
+                log: Some(Arc::clone(&log) as _),
+                store_faults: (weather.commits > 0.0).then_some(StoreFaults { seed, share: weather.commits }),
+                place: Some(Arc::clone(&place)),
+                keys: Some(keys.clone()),
+                clock: Some(Arc::clone(&clock) as _),
+                ..Options::default()
+            };
+            instances.push(Instance::start(config, options).await?);
+        }
+        let first = instances.first().ok_or_else(|| fault("no instance"))?;
+        let users = Users::of(first.addresses.grpc, &keys, None)?;
+        Ok(Self { instances, log, embedded, clock, users, data: data.to_owned() })
+    }
+
+    /// Freezes the second instance.
+    pub fn freeze_second(&mut self) {
+        if let Some(instance) = self.instances.last_mut() {
+            instance.freeze();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn thaw_second(&mut self) {
+        if let Some(instance) = self.instances.last_mut() {
+            instance.frozen = None;
+        }
+    }
+
+    /// Takes some leases of a role away, as another node would; how many.
+    pub async fn take_leases(&self, role: Role, kinds: &[(&str, u32)], dice: &mut Dice) -> Result<usize, Fault> {
+        let db = Db::open(&self.data.join(format!("{role}.db")), role.name()).await?;
+        let leases = SqlLeases::new(db.clone());
+        let mut taken = 0;
+        for &(kind, count) in kinds {
+            for row in leases.rows(kind, count).await? {
+                if dice.happens(0.25) && leases.take(kind, row.number, row.epoch, "nobody").await?.is_some() {
+                    taken += 1;
+                }
+            }
+        }
+        db.close().await;
+        Ok(taken)
+    }
+
+    /// Where the data is.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// What both instances have said: their log lines and /metrics.
+    pub async fn printed(&self) -> Result<String, Fault> {
+        let mut text = std::fs::read_to_string(capture::open()?)?;
+        for instance in self.instances.iter().filter(|instance| instance.frozen.is_none()) {
+            text.push_str(&http::get(instance.addresses.probes, "/metrics").await?.1);
+        }
+        Ok(text)
+    }
+
+    /// Stops both; each must end well.
+    pub async fn stop(&mut self) -> Result<(), Fault> {
+        for instance in &mut self.instances {
+            instance.frozen = None;
+            instance.stop.cancel();
+        }
+        for instance in &mut self.instances {
+            if let Some(served) = instance.served.take() {
+                served.await?.map_err(|failure| fault(failure.to_string()))?;
+            }
+        }
+        self.embedded.close().await;
+        Ok(())
+    }
+}
+
+impl Instance {
+    async fn start(config: Config, options: Options) -> Result<Self, Fault> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let composed = runtime.spawn(async move { compose(config, &Role::ALL, options).await });
+        let cluster = composed.await?.map_err(|failure| fault(failure.to_string()))?;
+        let (addresses, stop) = (cluster.addresses.clone(), CancellationToken::new());
+        let served = runtime.spawn(cluster.serve(stop.clone().cancelled_owned()));
+        Ok(Self { runtime: Some(runtime), addresses, stop, served: Some(served), frozen: None })
+    }
+
+    /// Its one worker waits for a word that comes from outside.
+    fn freeze(&mut self) {
+        let (thaw, frozen) = std_mpsc::channel::<()>();
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(async move { frozen.recv().is_err() });
+            self.frozen = Some(thaw);
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.frozen = None;
+        self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn config(data: &Path, settings: &[(String, String)], number: u64) -> Result<Config, Fault> {
+    let mut layers = Layers::default();
+    layers.add_toml("loa.default.toml", DEFAULT, true)?;
+    layers.add_toml("loa.dev.toml", DEV, true)?;
+    let own = [
+        ("node.data", data.display().to_string()),
+        ("node.name", format!("loa-{}", number + 1)),
+        ("grpc.listen", "127.0.0.1:0".to_owned()),
+        ("probes.listen", "127.0.0.1:0".to_owned()),
+        ("console.listen", "127.0.0.1:0".to_owned()),
+        // One bind for each instance, so that both hand over.
+        ("sms.account.sim-a.binds", "2".to_owned()),
+        ("sms.account.sim-b.binds", "2".to_owned()),
+    ];
+    layers.add_variables(own.map(|(key, value)| (variable(key), value)));
+    layers.add_variables(settings.iter().map(|(key, value)| (variable(key), value.clone())));
+    Ok(Config::check(&layers)?)
+}
