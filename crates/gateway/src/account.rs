@@ -29,7 +29,7 @@ pub struct AccountSpec {
     pub lines: u32,
     /// Partitions of the lane topics.
     pub partitions: Vec<u32>,
-    /// A simulator: takes synthetic people, and nobody else.
+    /// A simulator: only these may take synthetic people.
     pub simulator: bool,
     /// Lines are opened only when there is work, so that none open yet is no fault.
     pub lazy_lines: bool,

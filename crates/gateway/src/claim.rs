@@ -90,7 +90,7 @@ impl<M: Medium> Engine<M> {
             Look::Hold => Todo::Wait,
             // The partition was another account's when this was released.
             Look::Go if offer.account != spec.id.as_str() => Todo::GiveBack(Returned::Retry),
-            Look::Go if offer.synthetic != spec.simulator => Todo::Refuse(Reason::NoRoute),
+            Look::Go if offer.synthetic && !spec.simulator => Todo::Refuse(Reason::NoRoute),
             Look::Go if !can_begin => Todo::Wait,
             Look::Go => match self.contents.look_up(&offer.content_hash) {
                 Lookup::Ready(_) => Todo::Begin,

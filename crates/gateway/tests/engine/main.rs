@@ -283,10 +283,12 @@ async fn a_stop_gives_back_and_the_next_goes_on() {
 
 #[tokio::test]
 async fn synthetic_people_reach_simulators_alone() {
-    let world = World::new(Sink::accepts()).await;
+    let mut world = World::new(Sink::accepts()).await;
+    world.simulator = false;
     world.campaign(CampaignState::Running).await;
-    world.release(&event::Release { synthetic: false, ..release(1, 100..104) }).await;
-    world.release(&event::Release { content_hash: b"not a number".to_vec(), ..release(2, 200..204) }).await;
+    world.release(&release(1, 100..104)).await;
+    let broken = event::Release { content_hash: b"not a number".to_vec(), synthetic: false, ..release(2, 200..204) };
+    world.release(&broken).await;
     let node = world.node("one").await;
     settled(&world, 8).await;
     assert_eq!(world.counts().await, counts(&[(Rejected, 8)]));

@@ -193,6 +193,7 @@ pub(crate) struct World {
     pub contents: Arc<Contents>,
     pub rate: f64,
     pub lines: u32,
+    pub simulator: bool,
     version: Mutex<u64>,
     _directory: tempfile::TempDir,
 }
@@ -212,7 +213,17 @@ impl World {
         let log = EmbeddedLog::open(&path, clock, loa_embedded::Options::default()).await.unwrap();
         let db = Db::open(&directory.path().join("sms.db"), "sms").await.unwrap();
         let (log, contents) = (Arc::new(log), Arc::new(Contents::default()));
-        Self { log, db, sink, contents, rate: 10_000.0, lines: 1, version: Mutex::new(0), _directory: directory }
+        Self {
+            log,
+            db,
+            sink,
+            contents,
+            rate: 10_000.0,
+            lines: 1,
+            simulator: true,
+            version: Mutex::new(0),
+            _directory: directory,
+        }
     }
 
     pub(crate) fn claims(&self) -> SqlClaims {
@@ -255,7 +266,7 @@ impl World {
             window: 50,
             lines: self.lines,
             partitions: (0..64).collect(),
-            simulator: true,
+            simulator: self.simulator,
             lazy_lines: false,
         };
         let (task_ctx, sink, contents) = (ctx.clone(), Arc::clone(&self.sink), Arc::clone(&self.contents));
