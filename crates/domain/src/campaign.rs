@@ -135,7 +135,6 @@ impl CampaignState {
 mod tests {
     use super::CampaignEvent as E;
     use super::CampaignState as S;
-    use super::*;
 
     #[test]
     fn walks_its_life() {

@@ -208,7 +208,7 @@ impl Inboxes for SimInboxes {
             parts: 1,
         });
         let mut items: Vec<_> = texts.chain(mails).collect();
-        items.sort_by(|a, b| b.unix_us.cmp(&a.unix_us));
+        items.sort_by_key(|item| std::cmp::Reverse(item.unix_us));
         items.truncate(limit);
         items
     }

@@ -1,3 +1,36 @@
-//! What make bench and make soak run.
+//! What `make bench` and `make soak` run.
+//!
+//! `bench [NAME]` measures and writes target/bench/<name>.json; `soak [SEED]` kills Loa again and again under load and
+//! compares its ledger with what the sinks saw.
+//!
+//! Must stay true: a figure comes from a run that ended with equal books; sinks are counted apart from Loa.
 
-fn main() {}
+mod figures;
+mod soak;
+mod spine;
+
+use std::process::ExitCode;
+
+use loa_harness::Fault;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome: Result<(), Fault> = match words.as_slice() {
+        ["bench"] | ["bench", "spine"] => spine::run().await,
+        ["soak"] => soak::run(None).await,
+        ["soak", seed] => match seed.parse() {
+            Ok(seed) => soak::run(Some(seed)).await,
+            Err(_) => Err(format!("`{seed}` is not a seed: a whole number").into()),
+        },
+        _ => Err("use: bench [spine] | soak [SEED]".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            loa_harness::say(format!("failed: {fault}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -30,7 +30,7 @@ pub struct SmsAccount {
     pub prefixes: Vec<String>,
     /// Partitions of the lane topics.
     pub partitions: Vec<u32>,
-    /// A simulator: may take synthetic people, and nobody else.
+    /// A simulator: only these may take synthetic people.
     pub simulator: bool,
     /// Parts of one text, at most.
     pub parts_max: u8,
@@ -56,7 +56,7 @@ pub struct EmailRelay {
     pub domains: Vec<String>,
     /// Partitions of the lane topics.
     pub partitions: Vec<u32>,
-    /// A simulator: may take synthetic people, and nobody else.
+    /// A simulator: only these may take synthetic people.
     pub simulator: bool,
     /// Domain of return paths (VERP).
     pub return_domain: String,
