@@ -104,7 +104,14 @@ mod tests {
     fn the_return_path_names_the_message() {
         let key = HashKey::new([1; 16]);
         let sheet = MimeComposer::new(key).letterhead(&head()).unwrap();
-        let letter = LetterParts { to: "lan@example.test", token: b"message 1", date_unix_s: 0, subject: "", text: "Chào Lan", html: "" };
+        let letter = LetterParts {
+            to: "lan@example.test",
+            token: b"message 1",
+            date_unix_s: 0,
+            subject: "",
+            text: "Chào Lan",
+            html: "",
+        };
         let mail = sheet.compose(&letter).unwrap();
         let verp = Verp::new(key, "bounce.example.test").unwrap();
         assert_eq!(verp.read(&mail.return_path).as_deref(), Some(&b"message 1"[..]));

@@ -27,8 +27,8 @@ use loa_runtime::Ctx;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use task::Task;
 pub use compose::MimeComposer;
+use task::Task;
 pub use timeouts::Timeouts;
 
 /// Opens connections to relays.

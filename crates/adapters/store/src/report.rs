@@ -19,7 +19,8 @@ use crate::sqlite::{Db, Tx};
 
 /// The reader's name in the store.
 const READER: &str = "report";
-const HIT: &str = "select c.campaign_id, c.freeze_id, c.variant, c.chunk, c.shard, c.account, c.channel, c.address_keys, s.state
+const HIT: &str =
+    "select c.campaign_id, c.freeze_id, c.variant, c.chunk, c.shard, c.account, c.channel, c.address_keys, s.state
     from chunk c left join chunk_state s on s.freeze_id = c.freeze_id and s.variant = c.variant and s.chunk = c.chunk";
 
 /// The ledger in one SQL store.
@@ -81,9 +82,13 @@ impl ReportStore for SqlReport {
     }
 
     async fn totals(&self, campaign: CampaignId) -> Result<Vec<TotalsRow>, StoreError> {
-        const SQL: &str = "select variant, shard, channel, counts, at_us from totals where campaign_id = $1 order by variant, shard";
-        let rows: Vec<(i64, i64, i64, Vec<u8>, i64)> =
-            sqlx::query_as(SQL).bind(&campaign.as_bytes()[..]).fetch_all(self.db.readers()).await.map_err(store_error)?;
+        const SQL: &str =
+            "select variant, shard, channel, counts, at_us from totals where campaign_id = $1 order by variant, shard";
+        let rows: Vec<(i64, i64, i64, Vec<u8>, i64)> = sqlx::query_as(SQL)
+            .bind(&campaign.as_bytes()[..])
+            .fetch_all(self.db.readers())
+            .await
+            .map_err(store_error)?;
         let totals = |(variant, shard, channel, counts, at_us)| {
             Ok(TotalsRow {
                 campaign,
@@ -104,15 +109,20 @@ impl ReportStore for SqlReport {
         rows.iter().map(hit).collect()
     }
 
-    async fn chunks(&self, campaign: CampaignId, after: Option<ChunkKey>, max: u32) -> Result<Vec<ChunkHit>, StoreError> {
+    async fn chunks(
+        &self,
+        campaign: CampaignId,
+        after: Option<ChunkKey>,
+        max: u32,
+    ) -> Result<Vec<ChunkHit>, StoreError> {
         let sql = sqlx::AssertSqlSafe(format!(
             "{HIT} where c.campaign_id = $1 and (c.variant, c.chunk, c.freeze_id) > ($2, $3, $4)
             order by c.variant, c.chunk, c.freeze_id limit $5"
         ));
-        let (variant, chunk, freeze) = after.map_or((-1, -1, Vec::new()), |key| {
-            (i64::from(key.variant), i64::from(key.chunk), key.freeze.to_vec())
-        });
-        let query = sqlx::query(sql).bind(&campaign.as_bytes()[..]).bind(variant).bind(chunk).bind(freeze).bind(i64::from(max));
+        let (variant, chunk, freeze) = after
+            .map_or((-1, -1, Vec::new()), |key| (i64::from(key.variant), i64::from(key.chunk), key.freeze.to_vec()));
+        let query =
+            sqlx::query(sql).bind(&campaign.as_bytes()[..]).bind(variant).bind(chunk).bind(freeze).bind(i64::from(max));
         let rows = query.fetch_all(self.db.readers()).await.map_err(store_error)?;
         rows.iter().map(hit).collect()
     }
@@ -121,7 +131,10 @@ impl ReportStore for SqlReport {
         const SQL: &str = "select place, caller, idempotency_key from single_send where freeze_id = $1 and variant = $2 and chunk = $3";
         let mut singles = Vec::new();
         for &key in keys {
-            let query = sqlx::query_as(SQL).bind(&key.freeze.as_bytes()[..]).bind(i64::from(key.variant)).bind(i64::from(key.chunk));
+            let query = sqlx::query_as(SQL)
+                .bind(&key.freeze.as_bytes()[..])
+                .bind(i64::from(key.variant))
+                .bind(i64::from(key.chunk));
             let rows: Vec<(i64, String, String)> = query.fetch_all(self.db.readers()).await.map_err(store_error)?;
             for (place, caller, idempotency_key) in rows {
                 singles.push(SingleRow { key, index: u16::try_from(place).map_err(damaged)?, caller, idempotency_key });
@@ -172,7 +185,8 @@ async fn put_state(tx: &mut Tx, state: &ChunkState) -> Result<(), StoreError> {
 }
 
 async fn put_totals(tx: &mut Tx, totals: &TotalsRow) -> Result<(), StoreError> {
-    const SQL: &str = "insert into totals (campaign_id, variant, shard, channel, counts, at_us) values ($1, $2, $3, $4, $5, $6)
+    const SQL: &str =
+        "insert into totals (campaign_id, variant, shard, channel, counts, at_us) values ($1, $2, $3, $4, $5, $6)
         on conflict (campaign_id, variant, shard) do update set counts = excluded.counts, at_us = excluded.at_us";
     sqlx::query(SQL)
         .bind(&totals.campaign.as_bytes()[..])
@@ -218,7 +232,10 @@ fn hit(row: &SqliteRow) -> Result<ChunkHit, StoreError> {
         shard: u32::try_from(number(4)?).map_err(damaged)?,
         account: row.try_get(5).map_err(store_error)?,
         channel: u8::try_from(number(6)?).map_err(damaged)?,
-        keys: keys.chunks_exact(8).map(|eight| AddressHash(u64::from_be_bytes(eight.try_into().unwrap_or_default()))).collect(),
+        keys: keys
+            .chunks_exact(8)
+            .map(|eight| AddressHash(u64::from_be_bytes(eight.try_into().unwrap_or_default())))
+            .collect(),
     };
     let blob = row.try_get::<Option<Vec<u8>>, _>(8).map_err(store_error)?.unwrap_or_default();
     Ok(ChunkHit { facts, blob })
@@ -261,14 +278,25 @@ mod tests {
             ..Default::default()
         };
         store.flush(&fence(epoch), &flush).await.unwrap();
-        let fenced = store.flush(&fence(epoch + 1), &Flush { offsets: vec![Offset { next: 9, ..offset.clone() }], ..Default::default() }).await;
+        let fenced = store
+            .flush(
+                &fence(epoch + 1),
+                &Flush { offsets: vec![Offset { next: 9, ..offset.clone() }], ..Default::default() },
+            )
+            .await;
         assert!(matches!(fenced, Err(StoreError::Fenced { .. })));
 
         assert_eq!(store.offsets().await.unwrap(), [offset]);
         assert_eq!(store.loaded(3).await.unwrap(), [low.campaign]);
         let shard = store.load_shard(3).await.unwrap();
-        assert_eq!(shard, [ChunkHit { facts: low.clone(), blob: vec![1, 2] }, ChunkHit { facts: high.clone(), blob: vec![] }]);
-        let found = |key| { let store = store.clone(); async move { store.find(3, AddressHash(key)).await.unwrap().len() } };
+        assert_eq!(
+            shard,
+            [ChunkHit { facts: low.clone(), blob: vec![1, 2] }, ChunkHit { facts: high.clone(), blob: vec![] }]
+        );
+        let found = |key| {
+            let store = store.clone();
+            async move { store.find(3, AddressHash(key)).await.unwrap().len() }
+        };
         assert_eq!((found(5).await, found(7).await, found(10).await, found(u64::MAX).await), (1, 1, 0, 1));
         let after = store.chunks(low.campaign, Some(low.key), 10).await.unwrap();
         assert_eq!(after.len(), 1);

@@ -114,7 +114,12 @@ pub trait ReportStore: Send + Sync + std::fmt::Debug {
     async fn find(&self, shard: u32, hash: AddressHash) -> Result<Vec<ChunkHit>, StoreError>;
 
     /// Chunks of a campaign in order, `max` from after the given one; for exports.
-    async fn chunks(&self, campaign: CampaignId, after: Option<ChunkKey>, max: u32) -> Result<Vec<ChunkHit>, StoreError>;
+    async fn chunks(
+        &self,
+        campaign: CampaignId,
+        after: Option<ChunkKey>,
+        max: u32,
+    ) -> Result<Vec<ChunkHit>, StoreError>;
 
     /// Single sends of some chunks.
     async fn singles(&self, keys: &[ChunkKey]) -> Result<Vec<SingleRow>, StoreError>;
