@@ -282,9 +282,11 @@ impl Looker {
                 .unwrap_or(u32::MAX);
         for row in rows {
             let holding = self.shared.with(|state| state.held.contains_key(&(want.kind.clone(), row.number)));
-            // Under our own name but not held: from before a restart; the process that held it is gone.
-            let free = row.node.is_empty() || row.node == self.node || !alive.contains(&row.node);
-            if holding || !free || mine >= share {
+            // Under our own name but not held: from before a restart, or taken in a transaction whose answer was lost.
+            // Nobody else takes it while we live, so we do, even beyond our share.
+            let ours = row.node == self.node;
+            let free = ours || row.node.is_empty() || !alive.contains(&row.node);
+            if holding || !free || (mine >= share && !ours) {
                 continue;
             }
             if let Some(epoch) = self.leases.take(&want.kind, row.number, row.epoch, &self.node).await? {
@@ -388,5 +390,17 @@ mod tests {
             after.held("shard").iter().zip(&old).all(|(new, old)| new.epoch == old.epoch + 1),
             "the old process is fenced"
         );
+    }
+    /// The store took our take-over and lost its answer; since then another node lives and our share is smaller.
+    #[tokio::test]
+    async fn what_stands_under_our_name_is_ours_beyond_the_share() {
+        let rows = Arc::new(Rows::default());
+        for number in 0..40 {
+            rows.take("shard", number, 0, "one").await.unwrap();
+        }
+        rows.beat("two", "").await.unwrap();
+        let one = Ctx::test(Arc::new(SystemClock::new()), "one");
+        let keeper = LeaseKeeper::start(&one, rows.clone(), "", wants()).await.unwrap();
+        assert_eq!(keeper.held("shard").len(), 40, "nobody else takes them while we live");
     }
 }
