@@ -148,7 +148,7 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         check("starts_at = \"now\"", "starts_at = \"soon\"", "starts_at: `soon` is not a time; use now");
-        check("class = \"public_information\"", "class = \"news\"", "class: `news` is not a message class; use one of");
+        check("class = \"public_information\"", "class = \"news\"", "class: `news` is not a class; use one of");
         check("title =", "titel =", "titel");
     }
 }
