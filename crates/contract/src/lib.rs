@@ -8,6 +8,7 @@
 #[allow(
     missing_docs,
     clippy::all,
+    rustdoc::all,
     clippy::allow_attributes_without_reason,
     unreachable_pub,
     rust_2018_idioms,

@@ -1,4 +1,4 @@
-//! Figures of runs, as they are kept in target/bench/<name>.json.
+//! Figures of runs, as they are kept in target/bench/NAME.json.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ struct File<'a> {
     runs: &'a [Figure],
 }
 
-/// Writes target/bench/<name>.json and tells the medians.
+/// Writes target/bench/NAME.json and tells the medians.
 pub(crate) fn write(name: &str, runs: &[Figure]) -> Result<(), Fault> {
     let mut names: Vec<_> = runs.iter().map(|figure| figure.name).collect();
     names.dedup();

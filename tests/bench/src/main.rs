@@ -1,6 +1,6 @@
 //! What `make bench` and `make soak` run.
 //!
-//! `bench [NAME]` measures and writes target/bench/<name>.json; `soak [SEED]` kills Loa again and again under load and
+//! `bench [NAME]` measures and writes target/bench/NAME.json; `soak [SEED]` kills Loa again and again under load and
 //! compares its ledger with what the sinks saw.
 //!
 //! Must stay true: a figure comes from a run that ended with equal books; sinks are counted apart from Loa.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{Fault, fault};
 
-/// Ticks a second in /proc/<pid>/stat; fixed for programs on Linux (USER_HZ).
+/// Ticks a second in /proc/PID/stat; fixed for programs on Linux (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
 
 /// User and system time of all threads, those that have ended included.
@@ -18,7 +18,7 @@ pub fn cpu(pid: u32) -> Result<Duration, Fault> {
     Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
-/// Memory in KiB by its name in /proc/<pid>/status: `VmRSS` now, `VmHWM` at its highest.
+/// Memory in KiB by its name in /proc/PID/status: `VmRSS` now, `VmHWM` at its highest.
 pub fn memory_kib(pid: u32, name: &str) -> Result<u64, Fault> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

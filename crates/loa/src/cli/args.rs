@@ -34,7 +34,7 @@ pub struct Global {
     /// gRPC address of the cluster; default: what the `loa dev` on the same --data listens on.
     #[arg(long, global = true, env = "LOA_SERVER", value_name = "URL")]
     pub server: Option<String>,
-    /// Act as this user; the key is read from <data>/keys.toml, or from LOA_KEY.
+    /// Act as this user; the key is read from DATA/keys.toml, or from LOA_KEY.
     #[arg(long = "as", global = true, value_name = "USER", default_value = "operator")]
     pub user: String,
     /// The key itself, instead of --as.
@@ -62,7 +62,7 @@ pub struct Global {
 pub enum Command {
     /// Every role, the simulators and demo users in this process.
     #[command(
-        after_help = "Examples:\n  loa dev\n  loa dev --fresh --sample --once\n  loa dev --port-base 100        gRPC on 7500, console on 7580, …\n  loa dev --port-base -1         free ports, written to <data>/run.json"
+        after_help = "Examples:\n  loa dev\n  loa dev --fresh --sample --once\n  loa dev --port-base 100        gRPC on 7500, console on 7580, …\n  loa dev --port-base -1         free ports, written to DATA/run.json"
     )]
     Dev(DevArgs),
     /// Some or all roles, as configured.
@@ -153,7 +153,7 @@ pub struct DevArgs {
     /// Empty the data folder first.
     #[arg(long)]
     pub fresh: bool,
-    /// Shift every port by this; -1 = free ports, written to <data>/run.json.
+    /// Shift every port by this; -1 = free ports, written to DATA/run.json.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     pub port_base: i32,
     /// Run the sample campaign.
@@ -168,10 +168,10 @@ pub struct DevArgs {
     /// Any hour is open; otherwise the sample waits for the legal hours of its class.
     #[arg(long)]
     pub demo_hours: bool,
-    /// Sink log of the simulated carrier (default: <data>/sim/sms.log).
+    /// Sink log of the simulated carrier (default: DATA/sim/sms.log).
     #[arg(long, value_name = "FILE")]
     pub sms_log: Option<PathBuf>,
-    /// Sink log of the simulated mail server (default: <data>/sim/mail.log).
+    /// Sink log of the simulated mail server (default: DATA/sim/mail.log).
     #[arg(long, value_name = "FILE")]
     pub mail_log: Option<PathBuf>,
     /// Do not start simulators: carriers and relays are as configured.

@@ -3,7 +3,7 @@
 //! Sessions consume whole PDUs only; the beginning of the next one has to wait somewhere. Moving it to the front of the
 //! same memory costs a few octets per read and no allocation.
 //!
-//! Must stay true: a PDU of [`PDU_OCTETS_MAX`](crate::pdu::PDU_OCTETS_MAX) octets always fits, so a peer can never
+//! Must stay true: a PDU of [`PDU_OCTETS_MAX`] octets always fits, so a peer can never
 //! block its own connection by sending a large one.
 
 use crate::pdu::PDU_OCTETS_MAX;
