@@ -61,6 +61,8 @@ pub struct Offer {
     parts: Vec<u8>,
     slice_length: usize,
     scopes: OnceLock<Vec<Scope>>,
+    /// From its reading until nothing of it is in flight; none where the record belongs to no trace.
+    _span: Option<tracing::Span>,
 }
 
 impl Offer {
@@ -114,7 +116,15 @@ impl Offer {
             parts: record.parts,
             slice_length,
             scopes: OnceLock::new(),
+            _span: None,
         })
+    }
+
+    /// Makes the hand-over a part of the trace that the record belongs to.
+    pub fn follow(&mut self, traceparent: &str) {
+        let span = tracing::info_span!("hand over", account = self.account, recipients = self.len());
+        loa_runtime::telemetry::continue_trace(&span, traceparent);
+        self._span = Some(span);
     }
 
     /// How many recipients it has.

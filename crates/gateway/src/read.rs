@@ -138,7 +138,12 @@ impl<M: Medium> Lane<M> {
     }
 
     fn take_record(&self, record: &Record) -> Result<(), BadRecord> {
-        let offer = Arc::new(Offer::parse(M::CHANNEL, record::decode::<event::Release>(record)?)?);
+        let mut offer = Offer::parse(M::CHANNEL, record::decode::<event::Release>(record)?)?;
+        let trace = record.headers.iter().find(|(name, _)| name == record::TRACEPARENT);
+        if let Some(traceparent) = trace.and_then(|(_, value)| std::str::from_utf8(value).ok()) {
+            offer.follow(traceparent);
+        }
+        let offer = Arc::new(offer);
         let place = (self.lane, record.partition);
         let keys = (0..offer.slices()).map(|slice| offer.slice(slice));
         let new = self.engine.live(|live| live.read(place, record.offset, keys));

@@ -41,6 +41,8 @@ struct Known {
     campaigns: HashMap<CampaignId, (u64, Arc<event::CampaignControl>)>,
     accounts: HashMap<String, AccountSeen>,
     installation: Option<(u64, event::InstallationControl)>,
+    /// The trace of the call that made a campaign's state.
+    traces: HashMap<CampaignId, String>,
 }
 
 struct AccountSeen {
@@ -108,7 +110,13 @@ impl ControlView {
         let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
             match record::decode::<event::Control>(record) {
-                Ok(control) => changes += u64::from(known.take(control, self.inner.ctx.monotonic())),
+                Ok(control) => {
+                    let id = campaign_of(&control);
+                    if known.take(control, self.inner.ctx.monotonic()) {
+                        changes += 1;
+                        known.trace(id, record);
+                    }
+                }
                 Err(error) => tracing::error!(offset = record.offset, %error, "a record of control.v1 cannot be read"),
             }
         }
@@ -126,6 +134,11 @@ impl ControlView {
     /// The version of a campaign or notice that was read.
     pub fn campaign_version(&self, id: CampaignId) -> Option<u64> {
         self.read().campaigns.get(&id).map(|(version, _)| *version)
+    }
+
+    /// The trace of the call that made a campaign's state, if it was part of one.
+    pub fn traceparent(&self, id: CampaignId) -> Option<String> {
+        self.read().traces.get(&id).cloned()
     }
 
     /// Every campaign and notice.
@@ -174,7 +187,23 @@ impl ControlView {
     }
 }
 
+fn campaign_of(control: &event::Control) -> Option<CampaignId> {
+    match &control.object {
+        Some(event::control::Object::Campaign(campaign)) => convert::campaign_id(&campaign.campaign_id).ok(),
+        _ => None,
+    }
+}
+
 impl Known {
+    fn trace(&mut self, id: Option<CampaignId>, record: &Record) {
+        let Some(id) = id else { return };
+        let header = record.headers.iter().find(|(name, _)| name == record::TRACEPARENT);
+        match header.and_then(|(_, value)| std::str::from_utf8(value).ok()) {
+            Some(traceparent) => self.traces.insert(id, traceparent.to_owned()),
+            None => self.traces.remove(&id),
+        };
+    }
+
     fn take(&mut self, control: event::Control, now: Duration) -> bool {
         let version = control.version;
         match control.object {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use loa_contract::convert;
 use loa_domain::ids::Shard;
 use loa_ports::log::{Append, LogError};
 use loa_ports::store::StoreError;
@@ -69,7 +70,11 @@ impl Work {
         if self.outgoing.is_empty() {
             return false;
         }
-        match self.log.append(self.outgoing.iter().map(append).collect()).await {
+        match self
+            .log
+            .append(self.outgoing.iter().map(|outgoing| append(outgoing, self.trace(outgoing))).collect())
+            .await
+        {
             Ok(_) => {
                 let records = std::mem::take(&mut self.outgoing);
                 self.engine.published(&records, self.now());
@@ -80,6 +85,17 @@ impl Work {
                 false
             }
         }
+    }
+
+    /// The trace of the single send, or of the call that lets the campaign run.
+    fn trace(&self, outgoing: &Outgoing) -> Option<String> {
+        let of_campaign = || match &outgoing.said {
+            Said::Release(release) if !release.single => {
+                self.view.traceparent(convert::campaign_id(&release.campaign_id).ok()?)
+            }
+            Said::Release(_) | Said::Words(_) => None,
+        };
+        outgoing.traceparent.clone().or_else(of_campaign)
     }
 
     fn not_published(&mut self, error: &LogError) {
@@ -95,14 +111,14 @@ impl Work {
     }
 }
 
-fn append(outgoing: &Outgoing) -> Append {
+fn append(outgoing: &Outgoing, traceparent: Option<String>) -> Append {
     let Outgoing { topic, partition, said, .. } = outgoing;
     let append = || match said {
         Said::Release(release) => append_to(topic, *partition, bytes::Bytes::new(), release.as_ref()),
         Said::Words(words) => append_to(topic, *partition, bytes::Bytes::new(), words),
     };
-    let Some(traceparent) = &outgoing.traceparent else { return append() };
+    let Some(traceparent) = traceparent else { return append() };
     let span = tracing::info_span!("release");
-    continue_trace(&span, traceparent);
+    continue_trace(&span, &traceparent);
     span.in_scope(append)
 }
