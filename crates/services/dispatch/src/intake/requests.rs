@@ -161,13 +161,14 @@ pub(crate) fn is_passing(status: &Status) -> bool {
     )
 }
 
-/// Reads a CloudEvent in binary mode: attributes in headers, the request as its body.
+/// Reads a CloudEvent in binary mode: attributes in headers (named `ce_…`, as CloudEvents' Kafka binding says), the request
+/// as its body.
 fn asked(record: &Record) -> Result<Asked, Status> {
-    let kind = header(record, "ce-type");
+    let kind = header(record, "ce_type");
     if kind != SEND_TYPE {
-        return Err(Status::invalid_argument(format!("ce-type: must be {SEND_TYPE}")));
+        return Err(Status::invalid_argument(format!("ce_type: must be {SEND_TYPE}")));
     }
-    let (caller, key) = (header(record, "ce-source"), header(record, "ce-id"));
+    let (caller, key) = (header(record, "ce_source"), header(record, "ce_id"));
     let request = if header(record, "content-type").starts_with(JSON) {
         from_json(&record.value)?
     } else {
@@ -236,14 +237,14 @@ fn refused(record: &Record, status: &Status, at_us: i64) -> Append {
         reason: status.message().to_owned(),
         at_us,
     };
-    let id = header(record, "ce-id");
+    let id = header(record, "ce_id");
     let mut append = record::append::<ResultsTopic>(record.partition, record.key.clone(), &result);
     let attributes = [
-        ("ce-specversion", "1.0".to_owned()),
-        ("ce-type", OUTCOME_TYPE.to_owned()),
-        ("ce-source", "loa".to_owned()),
-        ("ce-id", format!("{}-{}", record.partition, record.offset)),
-        ("ce-subject", id),
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_type", OUTCOME_TYPE.to_owned()),
+        ("ce_source", "loa".to_owned()),
+        ("ce_id", format!("{}-{}", record.partition, record.offset)),
+        ("ce_subject", id),
         ("content-type", "application/protobuf".to_owned()),
     ];
     append.headers.extend(attributes.map(|(name, value)| (name.to_owned(), Bytes::from(value))));
@@ -261,9 +262,9 @@ mod tests {
     }
 
     const HEADERS: [(&str, &str); 4] = [
-        ("ce-type", SEND_TYPE),
-        ("ce-source", "/billing"),
-        ("ce-id", "id-1"),
+        ("ce_type", SEND_TYPE),
+        ("ce_source", "/billing"),
+        ("ce_id", "id-1"),
         ("content-type", "application/json; charset=utf-8"),
     ];
 
@@ -292,7 +293,7 @@ mod tests {
             assert!(status.message().contains(says), "{}", status.message());
             assert!(!is_passing(&status));
         }
-        check(&[("ce-type", "other")], "{}", "ce-type: must be vn.loa.send.v1");
+        check(&[("ce_type", "other")], "{}", "ce_type: must be vn.loa.send.v1");
         check(&HEADERS, "{", "not JSON: fault at line 1");
         check(&HEADERS, "[]", "must be a JSON object");
         check(&HEADERS, r#"{"text": "free"}"#, "`text` is no field");
@@ -306,7 +307,7 @@ mod tests {
     fn a_refusal_names_its_request() {
         let answer = refused(&record(&HEADERS, ""), &Status::invalid_argument("to: bad"), 9);
         let header = |name: &str| answer.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        assert_eq!((answer.partition, header("ce-subject")), (3, Some(Bytes::from_static(b"id-1"))));
+        assert_eq!((answer.partition, header("ce_subject")), (3, Some(Bytes::from_static(b"id-1"))));
         let result = event::SendResult::decode(answer.value.clone()).unwrap();
         assert_eq!((result.state.as_str(), result.reason.as_str()), ("refused", "to: bad"));
     }

@@ -128,7 +128,7 @@ async fn requests_are_taken_in_and_bad_ones_answered() {
             expires_at_us: 0,
         };
         let mut append = record::append::<RequestsTopic>(3, bytes::Bytes::new(), &request);
-        let attributes = [("ce-type", "vn.loa.send.v1"), ("ce-source", "/billing"), ("ce-id", key)];
+        let attributes = [("ce_type", "vn.loa.send.v1"), ("ce_source", "/billing"), ("ce_id", key)];
         append.headers.extend(attributes.map(|(name, value)| (name.to_owned(), bytes::Bytes::from(value.to_owned()))));
         append
     };
