@@ -255,7 +255,8 @@ impl Site {
             let ledger = self.ledger(id).await?;
             let sum = |count: fn(&report::Ledger) -> u64| ledger.variants.iter().map(count).sum::<u64>();
             let (open, submitted) = (sum(|one| one.open), sum(|one| one.submitted));
-            let over = matches!(self.campaign(id).await?.state.as_str(), "done" | "cancelled");
+            let is_over = |state: &str| matches!(state, "done" | "cancelled");
+            let over = is_over(&ledger.state) && is_over(&self.campaign(id).await?.state);
             match over && open == 0 && submitted == 0 && ledger.complete {
                 true => Ok(Some(ledger)),
                 false => Err(fault(format!("{}: {}", ledger.state, books::counts(&ledger)))),

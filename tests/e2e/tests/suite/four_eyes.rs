@@ -33,7 +33,7 @@ async fn nobody_approves_what_they_wrote() -> TestResult {
     let frozen = submit(&users, &id).await?;
     let approve = registry::ApproveCampaignRequest { id: id.clone(), manifest_hash: frozen.manifest_hash.clone() };
     let own = lan.registry().approve_campaign(approve.clone()).await.err().ok_or("approved by its author")?;
-    assert_eq!(own.code(), Code::FailedPrecondition, "{own}");
+    assert_eq!(own.code(), Code::PermissionDenied, "{own}");
     assert!(own.get_details_error_info().is_some_and(|info| info.reason == "FOUR_EYES"), "{own:?}");
     let unseen = registry::ApproveCampaignRequest { manifest_hash: vec![0; 32], ..approve.clone() };
     let unseen = users.approver.registry().approve_campaign(unseen).await.err().ok_or("approved unseen")?;
