@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
 use loa::compose::{Options, StoreFaults, compose};
 use loa::exit::Failure;
@@ -20,6 +21,8 @@ use loa_runtime::config::{Config, DEFAULT, DEV, Layers};
 use loa_store::{Db, SqlLeases};
 use loa_testkit::dice::Dice;
 use loa_testkit::storm::log::{StormConfig, StormLog};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +30,16 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::TurnedClock;
 use crate::process::variable;
 use crate::users::Users;
-use crate::{Fault, capture, fault, http};
+use crate::{Fault, capture, fault, http, wait_for};
 
 /// Instances of every role.
 const INSTANCES: u64 = 2;
+/// How long starting may take.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Tries to freeze an instance outside its transactions.
+const FREEZES_MAX: u32 = 50;
+/// The other instance's transactions are shorter than this.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// How hard it blows over a site.
 #[derive(Debug, Clone)]
@@ -53,9 +62,29 @@ impl Weather {
     }
 }
 
+/// A runtime with one worker; may be dropped anywhere, and leaves what runs in it behind.
+struct Worker(Option<Runtime>);
+
+impl Worker {
+    fn spawn<F>(&self, future: F) -> Result<JoinHandle<F::Output>, Fault>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        Ok(self.0.as_ref().ok_or_else(|| fault("the instance is over"))?.spawn(future))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// One instance of every role.
 struct Instance {
-    runtime: Option<Runtime>,
+    worker: Worker,
     addresses: Addresses,
     stop: CancellationToken,
     served: Option<JoinHandle<Result<(), Failure>>>,
@@ -90,11 +119,11 @@ impl Storm {
         let embedded = EmbeddedLog::open(&data.join("log.db"), Arc::clone(&clock) as _, options).await?;
         let embedded = Arc::new(embedded);
         let log = StormLog::new(Arc::clone(&embedded) as _, weather.log.clone());
+        beat_for_all(data).await?;
         let mut instances = Vec::new();
         for number in 0..INSTANCES {
-            let config = config(data, settings, number)?;
             let seed = weather.log.seed.wrapping_add(number);
-            let options = Options {
+            let options = || Options {
                 log: Some(Arc::clone(&log) as _),
                 store_faults: (weather.commits > 0.0).then_some(StoreFaults { seed, share: weather.commits }),
                 place: Some(Arc::clone(&place)),
@@ -102,18 +131,42 @@ impl Storm {
                 clock: Some(Arc::clone(&clock) as _),
                 ..Options::default()
             };
-            instances.push(Instance::start(config, options).await?);
+            let config = config(data, settings, number)?;
+            // What the storm keeps from starting is started again, as an init system does.
+            let start = async || Ok(Some(Instance::start(config.clone(), options()).await?));
+            instances.push(wait_for("an instance starts", START_LIMIT, start).await?);
         }
         let first = instances.first().ok_or_else(|| fault("no instance"))?;
         let users = Users::of(first.addresses.grpc, &keys, None)?;
         Ok(Self { instances, log, embedded, clock, users, data: data.to_owned() })
     }
 
-    /// Freezes the second instance.
-    pub fn freeze_second(&mut self) {
-        if let Some(instance) = self.instances.last_mut() {
-            instance.freeze();
+    /// Freezes the second instance, between two of its transactions: a file has one lock for all, where a database on a
+    /// network would hold the rows of the frozen one alone, and break its connection.
+    pub async fn freeze_second(&mut self) -> Result<(), Fault> {
+        for _ in 0..FREEZES_MAX {
+            let second = self.instances.last_mut().ok_or_else(|| fault("no instance"))?;
+            second.freeze().await?;
+            if self.stores_are_free().await? {
+                return Ok(());
+            }
+            self.thaw_second();
         }
+        Err(fault("the second instance was in a transaction whenever it was frozen"))
+    }
+
+    async fn stores_are_free(&self) -> Result<bool, Fault> {
+        for role in ["node", "registry", "audience", "dispatch", "sms", "email", "report"] {
+            let path = self.data.join(format!("{role}.db"));
+            let options = SqliteConnectOptions::new().filename(path).busy_timeout(LOCK_WAIT);
+            let mut connection = options.connect().await?;
+            let locked = sqlx::query("begin immediate").execute(&mut connection).await.is_err();
+            connection.close().await?;
+            if locked {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Lets it go on.
@@ -172,20 +225,21 @@ impl Storm {
 impl Instance {
     async fn start(config: Config, options: Options) -> Result<Self, Fault> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let composed = runtime.spawn(async move { compose(config, &Role::ALL, options).await });
+        let worker = Worker(Some(runtime));
+        let composed = worker.spawn(async move { compose(config, &Role::ALL, options).await })?;
         let cluster = composed.await?.map_err(|failure| fault(failure.to_string()))?;
         let (addresses, stop) = (cluster.addresses.clone(), CancellationToken::new());
-        let served = runtime.spawn(cluster.serve(stop.clone().cancelled_owned()));
-        Ok(Self { runtime: Some(runtime), addresses, stop, served: Some(served), frozen: None })
+        let served = worker.spawn(cluster.serve(stop.clone().cancelled_owned()))?;
+        Ok(Self { worker, addresses, stop, served: Some(served), frozen: None })
     }
 
     /// Its one worker waits for a word that comes from outside.
-    fn freeze(&mut self) {
-        let (thaw, frozen) = std_mpsc::channel::<()>();
-        if let Some(runtime) = &self.runtime {
-            runtime.spawn(async move { frozen.recv().is_err() });
-            self.frozen = Some(thaw);
-        }
+    async fn freeze(&mut self) -> Result<(), Fault> {
+        let (thaw, thawed) = std_mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        self.worker.spawn(async move { begun.send(()).is_ok() && thawed.recv().is_err() })?;
+        self.frozen = Some(thaw);
+        Ok(begins.await?)
     }
 }
 
@@ -193,10 +247,21 @@ impl Drop for Instance {
     fn drop(&mut self) {
         self.frozen = None;
         self.stop.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
+}
+
+/// Each instance finds the other alive when it looks first, so that neither takes everything.
+async fn beat_for_all(data: &Path) -> Result<(), Fault> {
+    let db = Db::open(&data.join("node.db"), "node").await?;
+    for number in 0..INSTANCES {
+        SqlLeases::new(db.clone()).beat(&name(number), "").await?;
+    }
+    db.close().await;
+    Ok(())
+}
+
+fn name(number: u64) -> String {
+    format!("loa-{}", number + 1)
 }
 
 fn config(data: &Path, settings: &[(String, String)], number: u64) -> Result<Config, Fault> {
@@ -205,7 +270,7 @@ fn config(data: &Path, settings: &[(String, String)], number: u64) -> Result<Con
     layers.add_toml("loa.dev.toml", DEV, true)?;
     let own = [
         ("node.data", data.display().to_string()),
-        ("node.name", format!("loa-{}", number + 1)),
+        ("node.name", name(number)),
         ("grpc.listen", "127.0.0.1:0".to_owned()),
         ("probes.listen", "127.0.0.1:0".to_owned()),
         ("console.listen", "127.0.0.1:0".to_owned()),

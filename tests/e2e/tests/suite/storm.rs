@@ -26,7 +26,7 @@ async fn in_a_storm_each_person_is_reached_at_most_once() -> TestResult {
     let id = site.running(&Plan::default()).await?;
     site.accepted(PEOPLE / 5).await?;
 
-    site.storm()?.freeze_second();
+    site.storm()?.freeze_second().await?;
     let frozen_us = unix_us();
     let long = u64::try_from(TAKEN_OVER.as_micros())?;
     wait_for("the other has taken over", TAKEN_OVER * 2, async || Ok((unix_us() > frozen_us + long).then_some(())))
