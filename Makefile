@@ -23,8 +23,8 @@ bench: ## Measures and writes target/bench/*.json (BENCH=name: that one alone)
 soak: ## Kills Loa again and again under load and compares its ledger with what the sinks saw (SEED=n: the same again)
 	@cargo build -p loa && cargo run -p loa-bench -- soak $(SEED)
 
-fuzz: ## Runs the properties of the rules on many more random cases (CASES=n: that many each)
-	@PROPTEST_CASES=$(or $(CASES),5000) cargo test --workspace --lib
+fuzz: ## Feeds every parser with mutated input, then the rules with more random cases (TARGET=name, SECONDS=n each, CASES=n)
+	@cargo run -p loa-fuzz -- $(TARGET) $(if $(SECONDS),--seconds $(SECONDS)) && PROPTEST_CASES=$(or $(CASES),5000) cargo test --workspace --lib
 
 clean: ## Removes what builds made; data in loa-data stays
 	@cargo clean
