@@ -300,13 +300,13 @@ impl Looker {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use loa_ports::clock::SystemClock;
 
     /// Lease rows in memory: enough to test the looking, not a store.
     #[derive(Debug, Default)]
-    struct Rows {
+    pub(crate) struct Rows {
         nodes: Mutex<BTreeMap<String, i64>>,
         rows: Mutex<BTreeMap<(String, u32), (String, i64)>>,
     }

@@ -10,6 +10,7 @@ pub mod fresh;
 pub mod grpc;
 pub mod lease;
 pub mod metrics;
+pub mod outbox;
 pub mod peers;
 pub mod probes;
 pub mod record;
@@ -18,6 +19,7 @@ pub mod rpc;
 pub mod service;
 pub mod supervise;
 pub mod telemetry;
+pub mod work;
 
 pub use ctx::Ctx;
 pub use role::Role;

@@ -16,8 +16,13 @@ pub fn append<T: Topic>(partition: u32, key: impl Into<Bytes>, event: &T::Event)
 
 /// A record of a topic that is chosen at run time (a lane's).
 pub fn append_to(topic: &'static TopicSpec, partition: u32, key: Bytes, event: &impl Message) -> Append {
+    append_encoded(topic, partition, key, event.encode_to_vec().into())
+}
+
+/// A record that was encoded before, as a store kept it.
+pub fn append_encoded(topic: &'static TopicSpec, partition: u32, key: Bytes, value: Bytes) -> Append {
     let headers = crate::telemetry::traceparent().map(|text| (TRACEPARENT.to_owned(), Bytes::from(text)));
-    Append { topic, partition, key, headers: headers.into_iter().collect(), value: event.encode_to_vec().into() }
+    Append { topic, partition, key, headers: headers.into_iter().collect(), value }
 }
 
 /// The record's message.
