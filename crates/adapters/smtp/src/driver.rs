@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use loa_ports::carrier::Pulled;
 use loa_ports::mailer::{Mail, MailResult, MailSource, MailVerdict};
-use loa_wire_smtp::{Event, Session, Step};
+use loa_wire_smtp::{Enhanced, Event, Session, Step};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,11 @@ use crate::verdict;
 
 /// A mail whose envelope was answered faster than this is not asked about again before its content leaves.
 const RECHECK_AFTER: Duration = Duration::from_millis(250);
+/// A server that closes a connection which was idle for this long has only cleared up; sooner, it has sent us away.
+const IDLE_CLOSE_AFTER: Duration = Duration::from_secs(1);
+
+/// What a server says whose idle timer has run out (RFC 3463 §3.5).
+const IDLE_TIMER: Enhanced = Enhanced { class: 4, subject: 4, detail: 2 };
 
 /// A mail on its way through the session.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ impl loa_wire_smtp::Mail for Outgoing {
 pub(crate) enum Ended {
     /// The server waits for a TLS handshake.
     StartTls,
-    /// We said QUIT and the server answered.
+    /// We said QUIT and the server answered, or the server closed it while nothing was under way.
     Quit,
 }
 
@@ -131,6 +136,7 @@ impl<'a> Driver<'a> {
             self.write(stream).await?;
             self.settle(); // behind the write, so that the server works meanwhile
             match self.wait(stream).await? {
+                Wake::Read(0) if self.was_idle() => return Ok(Ended::Quit),
                 Wake::Read(0) => return Err(Broken::Closed),
                 Wake::Read(_) => self.moved_at = Instant::now(),
                 Wake::Ready => self.ask = Ask::Now,
@@ -153,6 +159,11 @@ impl<'a> Driver<'a> {
         if !results.is_empty() {
             settings.source.settled(&mut results);
         }
+    }
+
+    /// Nothing is under way, and the connection was of use or was left alone for a while.
+    fn was_idle(&self) -> bool {
+        self.session.is_idle() && (self.worked || self.moved_at.elapsed() >= IDLE_CLOSE_AFTER)
     }
 
     fn may_pull(&self) -> bool {
@@ -268,6 +279,9 @@ impl<'a> Driver<'a> {
                     self.answered(&mail, verdict::of_reply(&mail, step, &reply));
                 }
                 Event::Closing { .. } if self.leaving => return Ok(Some(Ended::Quit)),
+                Event::Closing { reply } if reply.enhanced == Some(IDLE_TIMER) && self.was_idle() => {
+                    return Ok(Some(Ended::Quit));
+                }
                 Event::Closing { reply } => return Err(Broken::SentAway { codes: reply.codes() }),
             }
         }

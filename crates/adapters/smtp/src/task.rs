@@ -1,6 +1,7 @@
 //! One connection's life: wait for work, connect, secure, drive, wait a little after a failure, again.
 //!
-//! Must stay true: it ends only when it was stopped, and then every mail it pulled is answered.
+//! Must stay true: it ends only when it was stopped, and then every mail it pulled is answered; after a failure it connects
+//! again without waiting for work, for nobody gives work to connections that are known to fail.
 
 use std::sync::Arc;
 
@@ -42,11 +43,13 @@ impl Task {
             Err(error) => return self.report_until_stopped(&error).await,
         };
         let mut backoff = Backoff::new();
-        while self.has_work().await {
+        let mut has_failed = false;
+        while has_failed || self.has_work().await {
             let Outcome { worked, ended } = self.connection(secure.as_ref()).await;
             if worked {
                 backoff.reset();
             }
+            has_failed = ended.is_err();
             let Err(error) = ended else { continue };
             if self.stop.is_cancelled() {
                 break;

@@ -270,6 +270,38 @@ async fn an_idle_connection_is_closed_and_made_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_failed_comes_back_before_there_is_work() {
+    let (verdicts, world, letters) = {
+        let world = world(rules(vec![rule(to_one(1), Fault::TakeAndClose)])).await;
+        let letters = Letters::count(1);
+        let connection = mailer().open(&relay(&world.addr().to_string()), 0, letters.clone());
+        let verdicts = letters.verdicts(1).await;
+        let comes_back = || letters.lock().connections.iter().filter(|state| state.is_ok()).count() == 2;
+        eventually("the connection is open again", comes_back).await;
+        connection.stop(LIMIT).await;
+        (verdicts, world, letters)
+    };
+    assert_eq!(verdicts, [MailVerdict::InDoubt]);
+    assert!(matches!(letters.lock().connections.as_slice(), [Ok(()), Err(_), Ok(())]));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_clears_up_idle_connections_is_well() {
+    let world = world(MailConfig::default()).await;
+    let letters = Letters::count(1);
+    let connection = mailer().open(&relay(&world.addr().to_string()), 0, letters.clone());
+    letters.verdicts(1).await;
+    world.hang_up();
+    eventually("the connection is closed", || world.stats().connected == 0).await;
+    letters.add(letter(2, &address(2)));
+    letters.verdicts(2).await;
+    assert_eq!(letters.lock().connections, [Ok(()), Ok(())]);
+    connection.stop(LIMIT).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_sent_at_all_is_answered_without_the_server() {
     let world = world(MailConfig { mail_octets_max: 1_000, ..MailConfig::default() }).await;
     let letters = Letters::of(["a b@example.test".to_owned(), address(2), address(3)]);
