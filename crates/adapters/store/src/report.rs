@@ -3,11 +3,15 @@
 //! Must stay true: a flush is one transaction, fenced first; facts of a chunk are written once (single sends may grow),
 //! states and totals are replaced.
 
+mod replies;
+
 use async_trait::async_trait;
 use loa_domain::hash::AddressHash;
 use loa_domain::ids::{CampaignId, ChunkKey, FreezeId};
 use loa_ports::lease::Fence;
-use loa_ports::store::report::{ChunkFacts, ChunkHit, ChunkState, Flush, ReportStore, SingleRow, TotalsRow};
+use loa_ports::store::report::{
+    ChunkFacts, ChunkHit, ChunkState, Flush, GapRow, ReplyRow, ReportStore, SingleRow, TotalsRow,
+};
 use loa_ports::store::{Offset, StoreError};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -53,6 +57,9 @@ impl ReportStore for SqlReport {
         for single in &flush.singles {
             put_single(&mut tx, single).await?;
         }
+        replies::put(&mut tx, &flush.replies).await?;
+        replies::delete(&mut tx, &flush.replied).await?;
+        replies::put_gaps(&mut tx, &flush.gaps).await?;
         for (campaign, shard) in &flush.loaded {
             sqlx::query("insert into loaded_shard (campaign_id, shard) values ($1, $2) on conflict do nothing")
                 .bind(&campaign.as_bytes()[..])
@@ -141,6 +148,14 @@ impl ReportStore for SqlReport {
             }
         }
         Ok(singles)
+    }
+
+    async fn replies(&self, shard: u32) -> Result<Vec<ReplyRow>, StoreError> {
+        replies::of_shard(&self.db, shard).await
+    }
+
+    async fn gaps(&self, campaign: CampaignId) -> Result<Vec<GapRow>, StoreError> {
+        replies::gaps(&self.db, campaign).await
     }
 }
 
@@ -245,6 +260,7 @@ fn hit(row: &SqliteRow) -> Result<ChunkHit, StoreError> {
 mod tests {
     use super::*;
     use crate::lease::SqlLeases;
+    use loa_domain::state::RecipientState;
     use loa_ports::lease::{Held, Leases as _};
     use uuid::Uuid;
 
@@ -301,5 +317,43 @@ mod tests {
         let after = store.chunks(low.campaign, Some(low.key), 10).await.unwrap();
         assert_eq!(after.len(), 1);
         assert_eq!(after[0].facts.key, high.key);
+    }
+
+    #[tokio::test]
+    async fn an_open_answer_stays_until_it_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqlReport::new(Db::open(&folder.path().join("report.db"), "report").await.unwrap());
+        let key = facts(0, &[]).key;
+        let reply = |index, told| ReplyRow {
+            key,
+            index,
+            shard: 3,
+            idempotency_key: format!("k{index}"),
+            message_id: u64::MAX - u64::from(index),
+            partition: 15,
+            record_key: vec![0, 255],
+            accepted_at_us: 7,
+            told,
+        };
+        let (accepted, nothing) = (reply(1, Some(RecipientState::Open)), reply(2, None));
+        let gap = |from| GapRow {
+            campaign: facts(0, &[]).campaign,
+            topic: "outcomes.v1".to_owned(),
+            shard: 3,
+            from,
+            next: 9,
+            at_us: 1,
+        };
+        let first = Flush { replies: vec![reply(1, None), nothing.clone()], gaps: vec![gap(1)], ..Default::default() };
+        let second = Flush { replies: vec![accepted.clone()], gaps: vec![gap(1), gap(2)], ..Default::default() };
+        for flush in [&first, &second] {
+            store.flush(&Fence::default(), flush).await.unwrap();
+        }
+        assert_eq!(store.replies(3).await.unwrap(), [accepted, nothing.clone()]);
+        assert_eq!(store.replies(4).await.unwrap(), []);
+        assert_eq!(store.gaps(gap(1).campaign).await.unwrap(), [gap(1), gap(2)]);
+        let third = Flush { replied: vec![(key, 1)], ..Default::default() };
+        store.flush(&Fence::default(), &third).await.unwrap();
+        assert_eq!(store.replies(3).await.unwrap(), [nothing]);
     }
 }

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use loa_domain::hash::AddressHash;
 use loa_domain::ids::{CampaignId, ChunkKey};
+use loa_domain::state::RecipientState;
 
 use super::{Offset, StoreError};
 use crate::lease::Fence;
@@ -75,6 +76,46 @@ pub struct SingleRow {
     pub idempotency_key: String,
 }
 
+/// A request of requests.v1 that is not answered to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyRow {
+    /// Its chunk.
+    pub key: ChunkKey,
+    /// Index in the chunk.
+    pub index: u16,
+    /// Its shard.
+    pub shard: u32,
+    /// The request's id.
+    pub idempotency_key: String,
+    /// The message id.
+    pub message_id: u64,
+    /// The partition of results.v1 that its sender reads.
+    pub partition: u32,
+    /// The sender's record key.
+    pub record_key: Vec<u8>,
+    /// When it was taken in, microseconds since 1970.
+    pub accepted_at_us: i64,
+    /// What its sender was told last; `Open` = that it was accepted.
+    pub told: Option<RecipientState>,
+}
+
+/// Words about a campaign that the log dropped before the ledger had read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapRow {
+    /// The campaign that may have lost words.
+    pub campaign: CampaignId,
+    /// The topic.
+    pub topic: String,
+    /// The shard, which is the partition.
+    pub shard: u32,
+    /// The first offset that was missed.
+    pub from: i64,
+    /// The first offset that there was.
+    pub next: i64,
+    /// When it was noticed, microseconds since 1970.
+    pub at_us: i64,
+}
+
 /// What one flush writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flush {
@@ -86,6 +127,12 @@ pub struct Flush {
     pub totals: Vec<TotalsRow>,
     /// Single sends seen for the first time.
     pub singles: Vec<SingleRow>,
+    /// Requests to be answered, new ones and those whose answer went on.
+    pub replies: Vec<ReplyRow>,
+    /// Requests that are answered to their end.
+    pub replied: Vec<(ChunkKey, u16)>,
+    /// Gaps that were noticed.
+    pub gaps: Vec<GapRow>,
     /// Shards whose chunks of that campaign are all known from now on.
     pub loaded: Vec<(CampaignId, u32)>,
     /// Where reading goes on.
@@ -123,4 +170,10 @@ pub trait ReportStore: Send + Sync + std::fmt::Debug {
 
     /// Single sends of some chunks.
     async fn singles(&self, keys: &[ChunkKey]) -> Result<Vec<SingleRow>, StoreError>;
+
+    /// Requests of the shard that are not answered to their end.
+    async fn replies(&self, shard: u32) -> Result<Vec<ReplyRow>, StoreError>;
+
+    /// Gaps of a campaign.
+    async fn gaps(&self, campaign: CampaignId) -> Result<Vec<GapRow>, StoreError>;
 }

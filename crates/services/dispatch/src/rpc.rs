@@ -30,8 +30,8 @@ impl DispatchService for DispatchCalls {
         let caller = rpc::require(&request, Right::Operator)?;
         let pb::SendRequest { notice_id, to, slots, idempotency_key, expires_at } = request.into_inner();
         let expires_at_us = expires_at.as_ref().map(convert::micros);
-        let asked =
-            Asked { caller: caller.user, key: idempotency_key, notice_id, to, slots, expires_at_us, traceparent: None };
+        let (caller, key, traceparent, reply_to) = (caller.user, idempotency_key, None, None);
+        let asked = Asked { caller, key, notice_id, to, slots, expires_at_us, traceparent, reply_to };
         let id = self.intake.send(asked).await?;
         Ok(Response::new(pb::SendResponse { message_id: format!("{id:016x}") }))
     }

@@ -76,6 +76,11 @@ impl Counts {
         self.states.values().sum()
     }
 
+    /// Whether everybody is in a final state.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.states.iter().all(|(state, &count)| count == 0 || state.is_final())
+    }
+
     /// Recipients by reason.
     pub(crate) fn reasons(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
         self.reasons.iter().filter(|(_, count)| **count > 0).map(|(&reason, &count)| (reason, count))

@@ -27,6 +27,8 @@ pub(crate) struct Whole {
     pub as_of_us: i64,
     /// All recipients of the freeze are known.
     pub complete: bool,
+    /// Records that the log dropped before the ledger had read them, while the campaign was under way.
+    pub missed: u64,
     /// What control.v1 says.
     pub control: Option<Arc<event::CampaignControl>>,
 }
@@ -47,9 +49,11 @@ impl Whole {
             sum.add_all(&counts);
             as_of_us = as_of_us.min(row.at_us);
         }
+        let gaps = store.gaps(campaign).await?;
+        let missed = gaps.iter().map(|gap| u64::try_from(gap.next - gap.from).unwrap_or(0)).sum();
         let control = view.campaign(campaign);
         let complete = control.as_ref().is_some_and(|control| is_complete(control, &mut variants));
-        Ok(Self { variants, as_of_us: if as_of_us == i64::MAX { 0 } else { as_of_us }, complete, control })
+        Ok(Self { variants, as_of_us: if as_of_us == i64::MAX { 0 } else { as_of_us }, complete, missed, control })
     }
 
     /// Where the campaign stands.
@@ -75,6 +79,7 @@ impl Whole {
                 .collect(),
             as_of: Some(timestamp(self.as_of_us)),
             complete: self.complete,
+            records_missed: self.missed,
         }
     }
 }

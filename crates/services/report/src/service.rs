@@ -26,13 +26,19 @@ use loa_runtime::{Ctx, Service, ServiceError, record};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::chunks::{Chunks, RemoteChunks, Wanted};
+use crate::halt::{Backlog, halt_bulk};
+use crate::results::{Answer, REPLY_AGE_US_MAX};
 use crate::rpc::ReportRpc;
-use crate::shard::{Missing, NotTaken, ShardLedger};
+use crate::shard::{Gap, Missing, NotTaken, ShardLedger};
 
 const SHARD: &str = "shard";
 const DONE: &str = "done";
 const READ_MAX: usize = 256;
 const RETRY: Duration = Duration::from_millis(200);
+/// Registry is asked again to halt after so long.
+const HALT_RETRY: Duration = Duration::from_secs(1);
+/// Answers to requests in one append, about.
+const ANSWERS_MAX: usize = 500;
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// Callers that may wait for a flush at once.
 const FLUSH_CALLS_MAX: usize = 64;
@@ -106,6 +112,8 @@ impl Service for Report {
             settlements,
             outcomes,
             waiting: VecDeque::new(),
+            stuck: BTreeMap::new(),
+            backlog: Backlog::default(),
             told: HashSet::new(),
         };
         running.run(report.calls).await;
@@ -132,6 +140,9 @@ struct Running {
     settlements: Box<dyn Reader>,
     outcomes: Box<dyn Reader>,
     waiting: VecDeque<Waiting>,
+    /// Partitions that stand still at a record that cannot be read, and when it was appended.
+    stuck: BTreeMap<(&'static str, u32), (&'static TopicSpec, i64)>,
+    backlog: Backlog,
     told: HashSet<CampaignId>,
 }
 
@@ -164,6 +175,8 @@ impl Running {
             }
         }
         self.flush().await;
+        // What was told by then is noted, so it is not told again.
+        self.flush().await;
     }
 
     async fn change(&mut self, change: Change) {
@@ -185,8 +198,8 @@ impl Running {
     async fn open(&mut self, held: &Held) -> Result<(), ServiceError> {
         let shard = held.number;
         let (hits, loaded) = (self.store.load_shard(shard).await?, self.store.loaded(shard).await?);
-        let offsets = self.store.offsets().await?;
-        let mut ledger = ShardLedger::from_store(shard, hits, loaded)?;
+        let (replies, offsets) = (self.store.replies(shard).await?, self.store.offsets().await?);
+        let mut ledger = ShardLedger::from_store(shard, hits, loaded, replies)?;
         for (topic, reader) in
             [(SettlementsTopic::SPEC, &mut self.settlements), (OutcomesTopic::SPEC, &mut self.outcomes)]
         {
@@ -198,7 +211,7 @@ impl Running {
             ledger.set_offset(topic.name, shard, next);
             reader.assign(Position { partition: shard, offset: next });
         }
-        self.waiting.retain(|waiting| waiting.record.partition != shard);
+        self.drop_unread(shard);
         self.shards.insert(shard, (held.clone(), ledger));
         self.load_campaigns().await;
         Ok(())
@@ -207,34 +220,72 @@ impl Running {
     fn close(&mut self, shard: u32) {
         self.settlements.unassign(shard);
         self.outcomes.unassign(shard);
-        self.waiting.retain(|waiting| waiting.record.partition != shard);
+        self.drop_unread(shard);
         self.shards.remove(&shard);
+    }
+
+    /// What was read of a shard and not taken is forgotten; it is read again by its next owner.
+    fn drop_unread(&mut self, shard: u32) {
+        self.waiting.retain(|waiting| waiting.record.partition != shard);
+        self.stuck.retain(|(_, partition), _| *partition != shard);
     }
 
     async fn read(&mut self, topic: &'static TopicSpec, records: Result<Vec<Record>, LogError>) {
         match records {
             Ok(records) => {
+                records.iter().for_each(|record| self.backlog.note(topic, record.at_us));
                 self.waiting.extend(records.into_iter().map(|record| Waiting { topic, record }));
                 self.take_waiting().await;
             }
             Err(LogError::Gap { partition, start, wanted, .. }) => {
-                tracing::error!(
-                    topic = topic.name,
-                    partition,
-                    start,
-                    wanted,
-                    code = "LOA-021",
-                    "log gap: words were lost to retention; the ledger goes on behind it"
-                );
-                let reader =
-                    if topic.name == SettlementsTopic::SPEC.name { &mut self.settlements } else { &mut self.outcomes };
-                reader.assign(Position { partition, offset: start });
+                self.gap(partition, Gap { topic: topic.name, from: wanted, next: start }).await;
             }
             Err(error) => {
                 tracing::warn!(topic = topic.name, %error, "the ledger could not read");
                 tokio::time::sleep(RETRY).await;
             }
         }
+    }
+
+    /// Words were lost: the campaigns that may miss some are halted, then marked, and only then reading goes on.
+    async fn gap(&mut self, partition: u32, gap: Gap) {
+        let Gap { topic, from, next } = gap;
+        let code = "LOA-021";
+        tracing::error!(topic, partition, from, next, code, "log gap: words were lost to retention");
+        let Some((_, ledger)) = self.shards.get(&partition) else { return self.reader(topic).unassign(partition) };
+        let mut campaigns = ledger.unsettled();
+        let started = |control: &event::CampaignControl| {
+            let state = i32::try_from(control.state).ok().and_then(CampaignState::from_code);
+            !control.notice && state.is_some_and(|state| state.is_started() && !state.is_over())
+        };
+        let unread = self.view.campaigns().into_iter().filter(|control| started(control));
+        let unread = unread.filter_map(|control| convert::campaign_id(&control.campaign_id).ok());
+        campaigns.extend(unread.filter(|&id| !ledger.has_loaded(id)));
+        campaigns.sort_unstable();
+        campaigns.dedup();
+        let reason = format!("{code}: the ledger lost records of {topic}; compare with the carriers, then resume");
+        if !halt_bulk(&self.ctx, &self.view, Some(&campaigns), &reason).await {
+            // The reader still stands at the gap and says so again.
+            return tokio::time::sleep(HALT_RETRY).await;
+        }
+        let now_us = self.ctx.now_us();
+        if let Some((_, ledger)) = self.shards.get_mut(&partition) {
+            ledger.miss(&gap, &campaigns, now_us);
+        }
+        self.ctx.metrics().counter("loa_report_log_gaps_total", "Log gaps met by the ledger").inc();
+        self.reader(topic).assign(Position { partition, offset: next });
+    }
+
+    fn reader(&mut self, topic: &str) -> &mut Box<dyn Reader> {
+        if topic == SettlementsTopic::SPEC.name { &mut self.settlements } else { &mut self.outcomes }
+    }
+
+    /// A record cannot be read: its partition waits at it, the others go on.
+    fn stop_partition(&mut self, waiting: &Waiting) {
+        let (topic, partition) = (waiting.topic, waiting.record.partition);
+        self.reader(topic.name).unassign(partition);
+        self.waiting.retain(|other| (other.topic.name, other.record.partition) != (topic.name, partition));
+        self.stuck.insert((topic.name, partition), (topic, waiting.record.at_us));
     }
 
     /// Takes what waits, in order; stops where a chunk must be loaded first and cannot be now.
@@ -251,8 +302,7 @@ impl Running {
                 }
                 Err(NotTaken::Bad(error)) => {
                     tracing::error!(topic = waiting.topic.name, partition = waiting.record.partition, offset = waiting.record.offset, %error, code = "LOA-022", "a record of the ledger cannot be read; its partition waits");
-                    self.waiting.push_front(waiting);
-                    return;
+                    self.stop_partition(&waiting);
                 }
             }
         }
@@ -357,10 +407,12 @@ impl Running {
         let wait_us = i64::try_from(self.config.receipt_wait.as_micros()).unwrap_or(i64::MAX);
         for (_, ledger) in self.shards.values_mut() {
             ledger.give_up_waiting(now_us.saturating_sub(wait_us), now_us);
+            ledger.replies().forget(now_us.saturating_sub(REPLY_AGE_US_MAX));
         }
     }
 
     async fn look(&mut self) {
+        self.look_behind().await;
         if self.keeper.held(DONE).is_empty() {
             return;
         }
@@ -369,17 +421,72 @@ impl Running {
         }
     }
 
-    /// Writes what changed, all owned shards in one transaction.
+    /// The halt rule: far behind, no bulk campaign goes on.
+    async fn look_behind(&mut self) {
+        let waits = self.waiting.front().map(|waiting| (waiting.topic, waiting.record.at_us));
+        for (topic, at_us) in self.stuck.values().copied().chain(waits) {
+            self.backlog.note(topic, at_us);
+        }
+        if let Some(behind) = self.backlog.take_behind(self.ctx.now_us()) {
+            let code = "LOA-023";
+            tracing::error!(topic = behind.topic, hours = behind.hours, code, "the ledger is too far behind for bulk");
+            halt_bulk(&self.ctx, &self.view, None, &behind.reason()).await;
+        }
+    }
+
+    /// Writes what changed, then tells what is due by it.
     async fn flush(&mut self) {
+        if self.store_changes().await {
+            self.answer().await;
+        }
+    }
+
+    /// Tells senders of requests what became of them.
+    async fn answer(&mut self) {
+        loop {
+            let (now_us, mut answers) = (self.ctx.now_us(), Vec::new());
+            for (&shard, (_, ledger)) in &mut self.shards {
+                let max = ANSWERS_MAX.saturating_sub(answers.len());
+                answers.extend(ledger.answers(max, now_us).into_iter().map(|answer| (shard, answer)));
+            }
+            if answers.is_empty() {
+                return;
+            }
+            let appended = self.log.append(answers.iter().map(|(_, answer)| answer.append.clone()).collect()).await;
+            let told = appended.is_ok();
+            if let Err(error) = &appended {
+                tracing::warn!(results = answers.len(), %error, "results could not be told; they are told again");
+            }
+            let results = self.ctx.metrics().counter("loa_report_results_total", "Results told on results.v1");
+            results.inc_by(if told { answers.len() as u64 } else { 0 });
+            self.note_answers(answers, told);
+            if !told {
+                return;
+            }
+        }
+    }
+
+    fn note_answers(&mut self, answers: Vec<(u32, Answer)>, told: bool) {
+        let mut of_shards: BTreeMap<u32, Vec<Answer>> = BTreeMap::new();
+        answers.into_iter().for_each(|(shard, answer)| of_shards.entry(shard).or_default().push(answer));
+        for (shard, answers) in of_shards {
+            let Some((_, ledger)) = self.shards.get_mut(&shard) else { continue };
+            if told { ledger.replies().told(&answers) } else { ledger.replies().not_told(&answers) }
+        }
+    }
+
+    /// Writes what changed, all owned shards in one transaction; whether the store holds what memory does.
+    async fn store_changes(&mut self) -> bool {
         let now_us = self.ctx.now_us();
         let mut whole = Flush::default();
         let mut fence = Fence::default();
-        let mut flushed = Vec::new();
+        let (mut flushed, mut whole_memory) = (Vec::new(), true);
         for (&shard, (held, ledger)) in &self.shards {
             let one = match ledger.flush(now_us) {
                 Ok(one) => one,
                 Err(error) => {
                     tracing::error!(shard, %error, "a chunk could not be packed");
+                    whole_memory = false;
                     continue;
                 }
             };
@@ -392,11 +499,14 @@ impl Running {
             whole.states.extend(one.states);
             whole.totals.extend(one.totals);
             whole.singles.extend(one.singles);
+            whole.replies.extend(one.replies);
+            whole.replied.extend(one.replied);
+            whole.gaps.extend(one.gaps);
             whole.loaded.extend(one.loaded);
             whole.offsets.extend(one.offsets);
         }
         if flushed.is_empty() {
-            return;
+            return whole_memory;
         }
         match self.store.flush(&fence, &whole).await {
             Ok(()) => {
@@ -405,6 +515,7 @@ impl Running {
                         ledger.flushed();
                     }
                 }
+                return whole_memory;
             }
             Err(StoreError::Fenced { number, .. }) => {
                 if let Some((held, _)) = self.shards.get(&number) {
@@ -418,6 +529,7 @@ impl Running {
             }
             Err(error) => tracing::warn!(%error, "the ledger could not be written; it is tried again"),
         }
+        false
     }
 
     async fn reopen(&mut self, shards: &[u32]) {

@@ -11,11 +11,12 @@ use loa_domain::hash::AddressHash;
 use loa_domain::ids::{CampaignId, ChunkKey};
 use loa_domain::mask::Mask;
 use loa_domain::state::{Reason, RecipientState, Word};
-use loa_ports::store::report::{ChunkFacts, ChunkHit, ChunkState, Flush, SingleRow, TotalsRow};
+use loa_ports::store::report::{ChunkFacts, ChunkHit, ChunkState, Flush, GapRow, ReplyRow, SingleRow, TotalsRow};
 use loa_ports::store::{Offset, StoreError};
 
 use crate::chunk::{ChunkLedger, Told};
 use crate::counts::Counts;
+use crate::results::{Answer, Replies};
 
 /// A record speaks of a chunk that is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +42,15 @@ impl From<BadRecord> for NotTaken {
     }
 }
 
-/// A change of a single send that its caller may be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SingleChange {
-    /// The chunk.
-    pub chunk: ChunkKey,
-    /// Index in the chunk.
-    pub index: u16,
+/// Records that the log dropped before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The topic.
+    pub topic: &'static str,
+    /// The first offset that was missed.
+    pub from: i64,
+    /// The first offset that there is.
+    pub next: i64,
 }
 
 /// One owned shard.
@@ -61,6 +64,8 @@ pub(crate) struct ShardLedger {
     new: BTreeSet<ChunkKey>,
     newly_loaded: Vec<CampaignId>,
     singles: Vec<SingleRow>,
+    replies: Replies,
+    gaps: Vec<GapRow>,
     offsets: BTreeMap<(String, u32), i64>,
     offsets_dirty: bool,
     changed_campaigns: BTreeSet<(CampaignId, u16)>,
@@ -68,8 +73,14 @@ pub(crate) struct ShardLedger {
 
 impl ShardLedger {
     /// A shard as stored.
-    pub(crate) fn from_store(shard: u32, hits: Vec<ChunkHit>, loaded: Vec<CampaignId>) -> Result<Self, StoreError> {
-        let mut ledger = Self { shard, loaded: loaded.into_iter().collect(), ..Self::default() };
+    pub(crate) fn from_store(
+        shard: u32,
+        hits: Vec<ChunkHit>,
+        loaded: Vec<CampaignId>,
+        replies: Vec<ReplyRow>,
+    ) -> Result<Self, StoreError> {
+        let (loaded, replies) = (loaded.into_iter().collect(), Replies::from_store(replies));
+        let mut ledger = Self { shard, loaded, replies, ..Self::default() };
         for hit in hits {
             let damaged = |error: crate::chunk::BadBlob| StoreError::Damaged { why: error.to_string() };
             let chunk = ChunkLedger::from_blob(hit.facts, &hit.blob).map_err(damaged)?;
@@ -110,15 +121,11 @@ impl ShardLedger {
     }
 
     /// Takes a record of settlements.v1.
-    pub(crate) fn take_settlements(&mut self, record: &event::Settlements) -> Result<Vec<SingleChange>, NotTaken> {
-        let mut changes = Vec::new();
-        for settled in &record.slices {
-            self.take_slice(settled, &mut changes)?;
-        }
-        Ok(changes)
+    pub(crate) fn take_settlements(&mut self, record: &event::Settlements) -> Result<(), NotTaken> {
+        record.slices.iter().try_for_each(|settled| self.take_slice(settled))
     }
 
-    fn take_slice(&mut self, settled: &event::SliceSettled, changes: &mut Vec<SingleChange>) -> Result<(), NotTaken> {
+    fn take_slice(&mut self, settled: &event::SliceSettled) -> Result<(), NotTaken> {
         let key = convert::chunk_key(settled.chunk.as_ref())?;
         let campaign = convert::campaign_id(&settled.campaign_id)?;
         let mask = convert::mask(&settled.mask)?;
@@ -138,10 +145,7 @@ impl ShardLedger {
                 at_us: settled.at_us,
                 parts: if handed_over { parts } else { 0 },
             };
-            if chunk.tell(index, told) {
-                changed = true;
-                changes.push(SingleChange { chunk: key, index });
-            }
+            changed |= chunk.tell(index, told);
         }
         if changed {
             self.mark(key, campaign);
@@ -150,23 +154,12 @@ impl ShardLedger {
     }
 
     /// Takes a record of outcomes.v1.
-    pub(crate) fn take_outcomes(&mut self, record: &event::Outcomes) -> Result<Vec<SingleChange>, NotTaken> {
-        for accepted in &record.accepted {
-            self.take_accepted(accepted)?;
-        }
-        let mut changes = Vec::new();
-        for outcome in &record.outcomes {
-            self.take_outcome(record, outcome, &mut changes)?;
-        }
-        Ok(changes)
+    pub(crate) fn take_outcomes(&mut self, record: &event::Outcomes) -> Result<(), NotTaken> {
+        record.accepted.iter().try_for_each(|accepted| self.take_accepted(accepted))?;
+        record.outcomes.iter().try_for_each(|outcome| self.take_outcome(record, outcome))
     }
 
-    fn take_outcome(
-        &mut self,
-        record: &event::Outcomes,
-        outcome: &event::Outcome,
-        changes: &mut Vec<SingleChange>,
-    ) -> Result<(), NotTaken> {
+    fn take_outcome(&mut self, record: &event::Outcomes, outcome: &event::Outcome) -> Result<(), NotTaken> {
         let at = usize::try_from(outcome.chunk).map_err(|error| BadRecord::new("chunk", error))?;
         let named = record.chunks.get(at).ok_or_else(|| BadRecord::new("chunk", "not in the record's list"))?;
         let key = convert::chunk_key(named.chunk.as_ref())?;
@@ -188,7 +181,6 @@ impl ShardLedger {
         chunk.make_room(index);
         let changed = if part == 0 { chunk.tell(index, told) } else { chunk.tell_part(index, part, parts, told) };
         if changed {
-            changes.push(SingleChange { chunk: key, index });
             self.mark(key, campaign);
         }
         Ok(())
@@ -212,8 +204,57 @@ impl ShardLedger {
             self.changed_campaigns.insert((campaign, key.variant));
             let (caller, idempotency_key) = (accepted.caller.clone(), accepted.idempotency_key.clone());
             self.singles.push(SingleRow { key, index, caller, idempotency_key });
+            self.replies_of(accepted, key, index);
         }
         Ok(())
+    }
+
+    /// Whoever asked by requests.v1 is answered.
+    fn replies_of(&mut self, accepted: &event::SingleAccepted, key: ChunkKey, index: u16) {
+        let Some(reply_to) = &accepted.reply_to else { return };
+        self.replies.add(ReplyRow {
+            key,
+            index,
+            shard: self.shard,
+            idempotency_key: accepted.idempotency_key.clone(),
+            message_id: accepted.message_id,
+            partition: reply_to.partition,
+            record_key: reply_to.key.clone(),
+            accepted_at_us: accepted.accepted_at_us,
+            told: None,
+        });
+    }
+
+    /// Answers that are due, about `max` of them. To be asked for right after a flush: what is told is stored.
+    pub(crate) fn answers(&mut self, max: usize, now_us: i64) -> Vec<Answer> {
+        let Self { replies, chunks, .. } = self;
+        replies.answers(max, now_us, |key, index| chunks.get(&key)?.entry(index))
+    }
+
+    /// The requests that are answered here.
+    pub(crate) fn replies(&mut self) -> &mut Replies {
+        &mut self.replies
+    }
+
+    /// Records of a topic were dropped before they were read, and these campaigns may have lost words by it.
+    pub(crate) fn miss(&mut self, gap: &Gap, campaigns: &[CampaignId], now_us: i64) {
+        let row = |&campaign: &CampaignId| GapRow {
+            campaign,
+            topic: gap.topic.to_owned(),
+            shard: self.shard,
+            from: gap.from,
+            next: gap.next,
+            at_us: now_us,
+        };
+        self.gaps.extend(campaigns.iter().map(row));
+        self.set_offset(gap.topic, self.shard, gap.next);
+    }
+
+    /// Campaigns with somebody in this shard of whom not all is known.
+    pub(crate) fn unsettled(&self) -> Vec<CampaignId> {
+        let is_unsettled = |key: &ChunkKey| self.chunks.get(key).is_some_and(|chunk| !chunk.counts().is_settled());
+        let unsettled = self.campaigns.iter().filter(|(_, keys)| keys.iter().any(is_unsettled));
+        unsettled.map(|(&campaign, _)| campaign).collect()
     }
 
     /// A chunk of single sends, whose recipients are told one by one.
@@ -262,6 +303,8 @@ impl ShardLedger {
             flush.totals.extend(self.totals(campaign, variant, now_us));
         }
         flush.singles.clone_from(&self.singles);
+        (flush.replies, flush.replied) = self.replies.changes();
+        flush.gaps.clone_from(&self.gaps);
         flush.loaded = self.newly_loaded.iter().map(|&campaign| (campaign, self.shard)).collect();
         if self.offsets_dirty {
             let offset = |((topic, partition), &next): (&(String, u32), &i64)| Offset {
@@ -280,6 +323,8 @@ impl ShardLedger {
         self.dirty.clear();
         self.changed_campaigns.clear();
         self.singles.clear();
+        self.replies.flushed();
+        self.gaps.clear();
         self.newly_loaded.clear();
         self.offsets_dirty = false;
     }
@@ -298,6 +343,7 @@ impl ShardLedger {
 
     fn mark(&mut self, key: ChunkKey, campaign: CampaignId) {
         self.dirty.insert(key);
+        self.replies.touch(key);
         self.changed_campaigns.insert((campaign, key.variant));
     }
 }
@@ -390,7 +436,7 @@ mod tests {
         ledger.take_settlements(&record).unwrap();
         let before = counts(&ledger);
         ledger.flushed();
-        assert_eq!(ledger.take_settlements(&record).unwrap(), []);
+        ledger.take_settlements(&record).unwrap();
         assert_eq!(counts(&ledger), before);
         assert_eq!(ledger.flush(0).unwrap(), Flush::default());
     }
@@ -402,9 +448,7 @@ mod tests {
         assert!(matches!(not_taken, NotTaken::Missing(Missing { campaign: CAMPAIGN, .. })));
     }
 
-    #[test]
-    fn a_single_send_is_known_by_its_address() {
-        let mut ledger = ShardLedger { shard: 5, ..ShardLedger::default() };
+    fn accepted(reply_to: Option<event::ReplyTo>) -> event::Outcomes {
         let accepted = event::SingleAccepted {
             chunk: Some(convert::chunk_key_record(key())),
             index: 1,
@@ -413,13 +457,60 @@ mod tests {
             caller: "lan".to_owned(),
             idempotency_key: "k1".to_owned(),
             channel: 1,
+            reply_to,
             ..Default::default()
         };
-        let record = event::Outcomes { shard: 5, accepted: vec![accepted], ..Default::default() };
-        ledger.take_outcomes(&record).unwrap();
-        ledger.take_outcomes(&record).unwrap();
+        event::Outcomes { shard: 5, accepted: vec![accepted], ..Default::default() }
+    }
+
+    #[test]
+    fn a_single_send_is_known_by_its_address() {
+        let mut ledger = ShardLedger { shard: 5, ..ShardLedger::default() };
+        ledger.take_outcomes(&accepted(None)).unwrap();
+        ledger.take_outcomes(&accepted(None)).unwrap();
         let flush = ledger.flush(0).unwrap();
         assert_eq!(flush.singles.len(), 1);
         assert_eq!(flush.chunks[0].keys, [AddressHash(0), AddressHash(77)]);
+        ledger.flushed();
+        assert!(ledger.answers(10, 0).is_empty(), "asked for by gRPC");
+    }
+
+    #[test]
+    fn a_request_is_answered_however_its_words_come() {
+        let reply_to = Some(event::ReplyTo { partition: 2, key: vec![] });
+        let (accepted, settled) = (accepted(reply_to), settled(1, &[event::SliceOutcome::Submitted]));
+        for settled_first in [true, false] {
+            let mut ledger = ShardLedger { shard: 5, ..ShardLedger::default() };
+            ledger.add_single_chunk(key(), CAMPAIGN, 1, "a");
+            if settled_first {
+                ledger.take_settlements(&settled).unwrap();
+                ledger.take_outcomes(&accepted).unwrap();
+            } else {
+                ledger.take_outcomes(&accepted).unwrap();
+                ledger.take_settlements(&settled).unwrap();
+            }
+            assert_eq!(ledger.flush(0).unwrap().replies.len(), 1);
+            ledger.flushed();
+            let answers = ledger.answers(10, 0);
+            let states: Vec<_> = answers.iter().map(|answer| answer.state).collect();
+            assert_eq!(states, [RecipientState::Open, RecipientState::Submitted]);
+            ledger.replies().told(&answers);
+            ledger.take_outcomes(&accepted).unwrap();
+            assert!(ledger.answers(10, 0).is_empty(), "a repeated word is no news");
+        }
+    }
+
+    #[test]
+    fn a_gap_marks_who_may_have_lost_words() {
+        let mut ledger = ledger();
+        let gap = Gap { topic: "outcomes.v1", from: 3, next: 9 };
+        assert_eq!(ledger.unsettled(), [CAMPAIGN]);
+        ledger.miss(&gap, &[CAMPAIGN], 7);
+        let flush = ledger.flush(0).unwrap();
+        let topic = "outcomes.v1".to_owned();
+        assert_eq!(flush.offsets, [Offset { topic: topic.clone(), partition: 5, next: 9 }], "in the same transaction");
+        assert_eq!(flush.gaps, [GapRow { campaign: CAMPAIGN, topic, shard: 5, from: 3, next: 9, at_us: 7 }]);
+        ledger.take_settlements(&settled(1, &[event::SliceOutcome::Delivered])).unwrap();
+        assert_eq!(ledger.unsettled(), [], "of whom all is known, nothing is lost");
     }
 }

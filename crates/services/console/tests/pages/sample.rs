@@ -176,6 +176,7 @@ fn ledger([delivered, submitted, undelivered, open]: [u64; 4], mails: [u64; 2]) 
         variants: vec![sms, mail],
         as_of: at(60),
         complete: true,
+        ..Default::default()
     }
 }
 

@@ -188,7 +188,8 @@ mod tests {
         let slots: HashMap<_, _> =
             slots.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (caller, key, notice_id) = ("a".to_owned(), "k".to_owned(), "n".to_owned());
-        let asked = Asked { caller, key, notice_id, to: String::new(), slots, expires_at_us, traceparent: None };
+        let (traceparent, reply_to) = (None, None);
+        let asked = Asked { caller, key, notice_id, to: String::new(), slots, expires_at_us, traceparent, reply_to };
         body_hash(&asked, &To { msisdn: to, mailbox: String::new(), hash: AddressHash(0) })
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Asked {
     pub(crate) expires_at_us: Option<i64>,
     /// The trace that the request belongs to, if it is not the current one.
     pub(crate) traceparent: Option<String>,
+    /// Where its results are read, if they are.
+    pub(crate) reply_to: Option<event::ReplyTo>,
 }
 
 /// Takes single sends in.
@@ -116,6 +118,7 @@ fn append(checked: Checked, at_us: i64) -> loa_ports::log::Append {
         accepted_at_us: at_us,
         hand_over_by_us: expires_us.resolve(at_us),
         content_hash,
+        reply_to: asked.reply_to,
     };
     let singles = event::Singles { singles: vec![single] };
     let append = || record::append::<SinglesTopic>(shard.number(), bytes::Bytes::new(), &singles);
@@ -184,6 +187,7 @@ mod tests {
                 slots: HashMap::new(),
                 expires_at_us: None,
                 traceparent: None,
+                reply_to: None,
             },
             id: 1,
             body_hash: [0; 32],

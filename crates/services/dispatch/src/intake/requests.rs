@@ -1,4 +1,5 @@
-//! requests.v1: single sends asked for by internal services as CloudEvents; a refused one is answered on results.v1.
+//! requests.v1: single sends asked for by internal services as CloudEvents; a refused one is answered on results.v1 here,
+//! one that is taken in by report.
 //!
 //! Must stay true: a request is answered before its offset is stored, so none is lost; one that is read again is the same
 //! request (its id is the idempotency key).
@@ -34,6 +35,10 @@ const OUTCOME_TYPE: &str = "vn.loa.outcome.v1";
 const READ_MAX: usize = 256;
 /// What failed is tried again after so long.
 const RETRY_WAIT: Duration = Duration::from_millis(200);
+/// Bytes of a request's record key, which goes back with each result.
+const RECORD_KEY_BYTES_MAX: usize = 256;
+/// Characters of a refused request's id that its refusal repeats; ids that are taken in are shorter.
+const SUBJECT_CHARS_MAX: usize = 256;
 const JSON: &str = "application/json";
 
 /// Reads the partitions whose leases come in, until the context stops.
@@ -168,6 +173,9 @@ fn asked(record: &Record) -> Result<Asked, Status> {
     if kind != SEND_TYPE {
         return Err(Status::invalid_argument(format!("ce_type: must be {SEND_TYPE}")));
     }
+    if record.key.len() > RECORD_KEY_BYTES_MAX {
+        return Err(Status::invalid_argument(format!("key of the record: at most {RECORD_KEY_BYTES_MAX} bytes")));
+    }
     let (caller, key) = (header(record, "ce_source"), header(record, "ce_id"));
     let request = if header(record, "content-type").starts_with(JSON) {
         from_json(&record.value)?
@@ -180,7 +188,8 @@ fn asked(record: &Record) -> Result<Asked, Status> {
     };
     let event::SendRequest { notice_id, to, slots, expires_at_us } = request;
     let traceparent = Some(header(record, TRACEPARENT)).filter(|text| !text.is_empty());
-    Ok(Asked { caller, key, notice_id, to, slots, expires_at_us: Some(expires_at_us), traceparent })
+    let reply_to = Some(event::ReplyTo { partition: record.partition, key: record.key.to_vec() });
+    Ok(Asked { caller, key, notice_id, to, slots, expires_at_us: Some(expires_at_us), traceparent, reply_to })
 }
 
 fn header(record: &Record, name: &str) -> String {
@@ -237,8 +246,10 @@ fn refused(record: &Record, status: &Status, at_us: i64) -> Append {
         reason: status.message().to_owned(),
         at_us,
     };
-    let id = header(record, "ce_id");
-    let mut append = record::append::<ResultsTopic>(record.partition, record.key.clone(), &result);
+    // Whatever was asked, its refusal fits on the log.
+    let id: String = header(record, "ce_id").chars().take(SUBJECT_CHARS_MAX).collect();
+    let key = if record.key.len() > RECORD_KEY_BYTES_MAX { Bytes::new() } else { record.key.clone() };
+    let mut append = record::append::<ResultsTopic>(record.partition, key, &result);
     let attributes = [
         ("ce_specversion", "1.0".to_owned()),
         ("ce_type", OUTCOME_TYPE.to_owned()),
@@ -301,6 +312,14 @@ mod tests {
         check(&HEADERS, r#"{"slots": {"a": 1}}"#, "`slots` must be an object of strings");
         check(&HEADERS, r#"{"expires_at_us": "soon"}"#, "microseconds");
         check(&HEADERS[..3], "{}", "content-type");
+    }
+
+    #[test]
+    fn a_result_goes_where_the_request_came_from() {
+        let reply_to = asked(&record(&HEADERS, "{}")).unwrap().reply_to;
+        assert_eq!(reply_to, Some(event::ReplyTo { partition: 3, key: b"k".to_vec() }));
+        let long = Record { key: vec![0; RECORD_KEY_BYTES_MAX + 1].into(), ..record(&HEADERS, "{}") };
+        assert!(asked(&long).unwrap_err().message().contains("at most 256 bytes"));
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn asked(key: &str, to: &str) -> Asked {
         slots: [("ten".to_owned(), "An".to_owned())].into(),
         expires_at_us: None,
         traceparent: None,
+        reply_to: None,
     }
 }
 

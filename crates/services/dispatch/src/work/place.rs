@@ -178,6 +178,8 @@ fn new_chunk(
         channel: i32::from(channel.code()),
         accepted_at_us: ready.single.accepted_at_us,
         account: account.to_owned(),
+        message_id: ready.single.key_hash,
+        reply_to: ready.single.reply_to.clone(),
     });
     let body = SingleBody {
         chunk: Some(chunk),
