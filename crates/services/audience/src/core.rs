@@ -5,10 +5,9 @@ use std::sync::Arc;
 use loa_domain::hash::HashKey;
 use loa_domain::segment::{Rule, RuleError};
 use loa_ports::audience::{DatasetError, Datasets, Router};
-use loa_ports::log::Log;
-use loa_ports::store::Outbox;
 use loa_ports::store::audience::AudienceStore;
 use loa_runtime::Ctx;
+use loa_runtime::outbox::Publisher;
 use tokio::sync::{Semaphore, watch};
 
 /// Counts that run at the same time, at most; others wait.
@@ -21,8 +20,7 @@ pub(crate) struct Core {
     pub(crate) ctx: Ctx,
     pub(crate) datasets: Arc<dyn Datasets>,
     pub(crate) store: Arc<dyn AudienceStore>,
-    pub(crate) outbox: Arc<dyn Outbox>,
-    pub(crate) log: Arc<dyn Log>,
+    pub(crate) publisher: Publisher,
     pub(crate) router: Router,
     pub(crate) respect_dnc_for_public: bool,
     pub(crate) counts: Semaphore,
@@ -34,13 +32,12 @@ impl Core {
         ctx: Ctx,
         datasets: Arc<dyn Datasets>,
         store: Arc<dyn AudienceStore>,
-        outbox: Arc<dyn Outbox>,
-        log: Arc<dyn Log>,
+        publisher: Publisher,
         router: Router,
         respect_dnc_for_public: bool,
     ) -> Self {
         let (counts, bell) = (Semaphore::new(COUNTS_MAX), watch::channel(0).0);
-        Self { ctx, datasets, store, outbox, log, router, respect_dnc_for_public, counts, bell }
+        Self { ctx, datasets, store, publisher, router, respect_dnc_for_public, counts, bell }
     }
 
     /// Tells everybody in this process that a job was added or has ended.

@@ -10,7 +10,6 @@
 mod calls;
 mod core;
 mod error;
-mod publish;
 mod work;
 
 #[cfg(test)]
@@ -25,6 +24,7 @@ use loa_ports::lease::Leases;
 use loa_ports::log::Log;
 use loa_ports::store::Outbox;
 use loa_ports::store::audience::AudienceStore;
+use loa_runtime::outbox::Publisher;
 use loa_runtime::{Ctx, Service, ServiceError, limited};
 
 pub use crate::calls::AudienceCalls;
@@ -67,7 +67,7 @@ impl Audience {
     pub fn new(ctx: &Ctx, ports: Ports, options: Options) -> Self {
         let Ports { datasets, store, leases, outbox, log } = ports;
         let Options { endpoint, router, respect_dnc_for_public } = options;
-        let core = Core::new(ctx.clone(), datasets, store, outbox, log, router, respect_dnc_for_public);
+        let core = Core::new(ctx.clone(), datasets, store, Publisher::new(outbox, log), router, respect_dnc_for_public);
         Self { core: Arc::new(core), leases, endpoint }
     }
 

@@ -14,8 +14,8 @@ use loa_runtime::rpc::{aborted, store_status};
 use tonic::Status;
 
 use crate::core::Core;
-use crate::publish::Acknowledge;
 use crate::{control, error};
+use loa_runtime::outbox::Acknowledge;
 
 /// Attempts at storing one change, at most: others are faster, or COMMITs have no answer.
 pub(crate) const TRIES: u32 = 8;
@@ -95,7 +95,7 @@ impl Core {
             let told = tell(&next.campaign, &change, format!("{from} → {to}"), now_us);
             match self.store_campaign(&next, &told, &change.fence).await {
                 Ok(numbers) => {
-                    self.publish(told.record, &numbers, change.acknowledge).await?;
+                    self.publisher.publish(&[told.record], &numbers, change.acknowledge).await?;
                     return Ok(next.campaign);
                 }
                 Err(StoreError::Conflict { .. }) => {}
@@ -109,7 +109,7 @@ impl Core {
     async fn told_again(&self, campaign: Campaign, change: &Change<'_>) -> Result<Campaign, NotChanged> {
         if change.acknowledge == Acknowledge::Must {
             let record = control::record(&control::of_campaign(&campaign, self.now_us()));
-            self.publish(record, &[], Acknowledge::Must).await?;
+            self.publisher.publish(&[record], &[], Acknowledge::Must).await?;
         }
         Ok(campaign)
     }
@@ -145,7 +145,7 @@ impl Core {
             edit(&mut next.notice)?;
             if stored.notice.state == state {
                 let record = control::record(&control::of_notice(&stored, self.now_us()));
-                self.publish(record, &[], Acknowledge::Must).await?;
+                self.publisher.publish(&[record], &[], Acknowledge::Must).await?;
                 return Ok(stored.notice);
             }
             state.clone_into(&mut next.notice.state);
@@ -161,7 +161,7 @@ impl Core {
             let told = Told { act, record: control::record(&control::of_notice(&next, now_us)) };
             match self.store_notice(&next, &told).await {
                 Ok(numbers) => {
-                    self.publish(told.record, &numbers, Acknowledge::Must).await?;
+                    self.publisher.publish(&[told.record], &numbers, Acknowledge::Must).await?;
                     return Ok(next.notice);
                 }
                 Err(StoreError::Conflict { .. }) => {}

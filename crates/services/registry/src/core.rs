@@ -8,6 +8,7 @@ use loa_domain::ids::CampaignId;
 use loa_ports::clock::Clock;
 use loa_ports::log::Log;
 use loa_ports::store::registry::RegistryStore;
+use loa_runtime::outbox::Publisher;
 use tokio::sync::Notify;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -15,6 +16,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn RegistryStore>,
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) publisher: Publisher,
     pub(crate) clock: Arc<dyn Clock>,
     /// Rung when a campaign was submitted or scheduled here.
     pub(crate) bell: Notify,
@@ -22,7 +24,8 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(store: Arc<dyn RegistryStore>, log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, log, clock, bell: Notify::new() }
+        let publisher = Publisher::new(store.clone(), log.clone());
+        Self { store, log, publisher, clock, bell: Notify::new() }
     }
 
     /// Microseconds since 1970.

@@ -13,7 +13,6 @@ mod change;
 mod control;
 mod core;
 mod error;
-mod publish;
 mod rules;
 mod work;
 

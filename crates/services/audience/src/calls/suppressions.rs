@@ -14,6 +14,7 @@ use loa_domain::msisdn::{Column, Msisdn};
 use loa_domain::policy::Scope;
 use loa_ports::store::audience::{NewSuppression, SuppressionRow, SuppressionStored};
 use loa_ports::store::{OutboxRecord, StoreError};
+use loa_runtime::outbox::Acknowledge;
 use loa_runtime::rpc::{Violations, page_size, page_start, page_token, store_status};
 use prost::Message as _;
 use tonic::Status;
@@ -31,7 +32,7 @@ const COMMIT_TRIES: u32 = 5;
 pub(super) async fn add(core: &Core, asked: Option<Suppression>, user: &str) -> Result<Suppression, Status> {
     let entry = checked(core, asked, user)?;
     let stored = stored(core, &entry).await?;
-    core.publish(stored.outbox).await?;
+    publish(core, stored.outbox).await?;
     Ok(shown(SuppressionRow { position: stored.position, entry: NewSuppression { at_us: stored.at_us, ..entry } }))
 }
 
@@ -40,8 +41,14 @@ pub(super) async fn remove(core: &Core, asked: Option<Suppression>, user: &str) 
     let records = |position: u64, at_us: i64| records(hash, scope, at_us, position, true);
     match core.store.lift(hash, scope, &by, at_us, &records).await.map_err(|error| store_status(&error))? {
         None => Ok(false),
-        Some(stored) => core.publish(stored.outbox).await.map(|()| true),
+        Some(stored) => publish(core, stored.outbox).await.map(|()| true),
     }
+}
+
+/// OK means: the log has it, the change is in force (T0).
+async fn publish(core: &Core, stored: Vec<(i64, OutboxRecord)>) -> Result<(), Status> {
+    let (numbers, records): (Vec<i64>, Vec<OutboxRecord>) = stored.into_iter().unzip();
+    core.publisher.publish(&records, &numbers, Acknowledge::Must).await
 }
 
 pub(super) async fn list(core: &Core, request: &ListSuppressionsRequest) -> Result<ListSuppressionsResponse, Status> {

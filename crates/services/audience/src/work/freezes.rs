@@ -17,7 +17,7 @@ use loa_ports::store::audience::{AudienceStore, FreezeBegun, FreezeEnd, FreezeKe
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::{FREEZE, Work, job};
+use super::{FREEZE, Work, job, look};
 use crate::core::rule;
 use crate::error::mishap;
 
@@ -26,11 +26,11 @@ const READ_TRIES: u32 = 5;
 
 pub(super) async fn run(work: &Work) {
     let mut bell = work.core.bell();
-    while work.look(&mut bell).await {
+    while look(work, &mut bell).await {
         let Some(held) = work.held(FREEZE) else { continue };
         match waiting(work, &held).await {
             Ok(()) => {}
-            Err(StoreError::Fenced { .. }) => work.with(|keeper| keeper.lost(&held)),
+            Err(StoreError::Fenced { .. }) => work.lost(&held),
             Err(error) => tracing::warn!(%error, "could not look for freezes"),
         }
     }

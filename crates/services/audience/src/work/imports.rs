@@ -10,7 +10,7 @@ use loa_ports::lease::Held;
 use loa_ports::store::StoreError;
 use loa_ports::store::audience::{ImportEnd, NewImport, VersionRow};
 
-use super::{IMPORT, Work, job};
+use super::{IMPORT, Work, job, look};
 use crate::error::mishap;
 
 /// How often leftovers of crashes are looked for.
@@ -19,7 +19,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 pub(super) async fn run(work: &Work) {
     let mut bell = work.core.bell();
     let mut swept_at: Option<Duration> = None;
-    while work.look(&mut bell).await {
+    while look(work, &mut bell).await {
         let Some(held) = work.held(IMPORT) else { continue };
         if let Err(error) = waiting(work, &held).await {
             tracing::warn!(%error, "could not look for imports");

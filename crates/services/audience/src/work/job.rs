@@ -98,7 +98,7 @@ pub(super) async fn run<T: Send + 'static>(
         if progress != told {
             told = progress;
             match row.tell(work, held, progress).await {
-                Err(StoreError::Fenced { .. }) => work.with(|keeper| keeper.lost(held)),
+                Err(StoreError::Fenced { .. }) => work.lost(held),
                 Err(error) => tracing::debug!(%error, "could not store how far a job is"),
                 Ok(()) => {}
             }
@@ -120,7 +120,7 @@ pub(super) async fn end(work: &Work, held: &Held, end: &End) -> bool {
                 return true;
             }
             Err(StoreError::Fenced { .. }) => {
-                work.with(|keeper| keeper.lost(held));
+                work.lost(held);
                 return false;
             }
             Err(error) => tracing::warn!(%error, "how a job ended could not be stored; trying again"),

@@ -16,9 +16,9 @@ use super::create::Made;
 use super::{next_token, page};
 use crate::change::Change;
 use crate::core::Core;
-use crate::publish::Acknowledge;
 use crate::rules::campaign::{self, Facts};
 use crate::{control, error};
+use loa_runtime::outbox::Acknowledge;
 
 impl Core {
     pub(super) async fn create_campaign(
@@ -41,7 +41,7 @@ impl Core {
         let told = self.creation(caller, &stored.campaign);
         match self.create(&stored.campaign.id, || self.store.create_campaign(&stored, &key, &told)).await? {
             Made::New(numbers) => {
-                self.publish(told.record, &numbers, Acknowledge::May).await?;
+                self.publisher.publish(&[told.record], &numbers, Acknowledge::May).await?;
                 Ok(CreateCampaignResponse { campaign: Some(stored.campaign) })
             }
             Made::Before(id) => {

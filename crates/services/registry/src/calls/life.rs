@@ -15,8 +15,8 @@ use super::campaigns::{add_author, name_contents, written};
 use crate::change::{Change, NotChanged};
 use crate::core::Core;
 use crate::error;
-use crate::publish::Acknowledge;
 use crate::rules::{campaign, field};
+use loa_runtime::outbox::Acknowledge;
 
 /// Characters of a reason, at most.
 const REASON_CHARS_MAX: usize = 200;

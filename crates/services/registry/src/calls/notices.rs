@@ -12,9 +12,9 @@ use tonic::Status;
 use super::create::Made;
 use super::{next_token, page};
 use crate::core::Core;
-use crate::publish::Acknowledge;
 use crate::rules::notice;
 use crate::{control, error};
+use loa_runtime::outbox::Acknowledge;
 
 const PROPOSED: &str = "proposed";
 const APPROVED: &str = "approved";
@@ -42,7 +42,7 @@ impl Core {
         let told = self.proposal(caller, &stored);
         match self.create(&stored.notice.id, || self.store.create_notice(&stored.notice, &key, &told)).await? {
             Made::New(numbers) => {
-                self.publish(told.record, &numbers, Acknowledge::May).await?;
+                self.publisher.publish(&[told.record], &numbers, Acknowledge::May).await?;
                 Ok(CreateNoticeResponse { notice: Some(stored.notice) })
             }
             Made::Before(id) => self.created_notice(&id).await,

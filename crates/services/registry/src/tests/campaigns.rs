@@ -78,9 +78,9 @@ async fn a_draft_shows_what_the_registry_adds() {
     assert_eq!(draft.variants[0].content_hash.len(), 32);
     assert_eq!(draft.created_at, Some(timestamp(world.core.now_us())));
     assert_eq!(world.get(&draft.id).await, draft);
-    let published = world.published(&draft.id).await;
-    assert_eq!(published.len(), 1);
-    assert_eq!((published[0].0, published[0].1.unit_id.as_str()), (1, "so-tttt"));
+    let (version, control) = world.published_version(&draft.id, 1).await;
+    assert_eq!((version, control.unit_id.as_str()), (1, "so-tttt"));
+    assert_eq!(world.published(&draft.id).await.len(), 1);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn an_edit_voids_the_approval_and_the_freeze() {
     let start =
         world.calls.start_campaign(by(OPERATOR, StartCampaignRequest { id: edited.id.clone() })).await.unwrap_err();
     assert_eq!(reason(&start), "WRONG_STATE");
-    let (version, control) = world.published(&edited.id).await.pop().unwrap();
+    let (version, control) = world.published_version(&edited.id, edited.version).await;
     assert_eq!((version, control.state, control.freeze_id.len()), (edited.version, 1, 0));
     let running = world.calls.start_campaign(by(OPERATOR, StartCampaignRequest { id: approved.id }));
     assert!(running.await.is_err());

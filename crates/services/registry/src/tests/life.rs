@@ -64,10 +64,10 @@ async fn a_whole_life_is_audited_and_told() {
             "report complete: running → done",
         ]
     );
+    let (_, last) = world.published_version(&id, 10).await;
     let told =
         ["draft", "freezing", "submitted", "approved", "running", "paused", "running", "halted", "running", "done"];
     assert_eq!(states(&world, &id).await, (1..).zip(told).collect::<Vec<_>>());
-    let (_, last) = world.published(&id).await.pop().unwrap();
     assert_eq!(last.started_at_us, world.core.now_us());
     assert_eq!(world.core.store.outbox_left(i64::MAX, 10).await.unwrap(), [], "everything published is marked");
     let ended = pause(&world, &id).await.unwrap_err();
@@ -184,7 +184,7 @@ async fn a_pause_is_in_force_when_the_log_has_it() {
     world.log.away(false);
     assert_eq!(world.published(&id).await.len(), told_before);
     world.turn(2);
-    assert_eq!(world.core.publish_left(world.core.now_us() - 1_000_000, 100).await.ok(), Some(1));
+    assert_eq!(world.core.publisher.publish_left(world.core.now_us() - 1_000_000, 100).await.ok(), Some(1));
     assert_eq!(states(&world, &id).await.pop(), Some((6, "paused")));
     assert_eq!(pause(&world, &id).await.unwrap().version, 6, "and now the repeat is OK");
     assert_eq!(world.core.store.outbox_left(i64::MAX, 10).await.unwrap(), []);

@@ -56,7 +56,7 @@ async fn one_life(seed: u64) {
     assert_eq!(highest.1.state, 10, "seed {seed}: everybody knows that it is cancelled");
     world.turn(2);
     for _ in 0..100 {
-        if world.core.publish_left(i64::MAX, 100).await.is_ok_and(|count| count == 0) {
+        if world.core.publisher.publish_left(i64::MAX, 100).await.is_ok_and(|count| count == 0) {
             break;
         }
     }

@@ -16,8 +16,8 @@ use loa_runtime::record::decode;
 use loa_runtime::rpc::{Caller, Right};
 use loa_runtime::{Ctx, Role};
 use loa_store::{Db, SqlLeases, SqlRegistry};
-use loa_testkit::FakeClock;
 use loa_testkit::storm::log::{StormConfig, StormLog};
+use loa_testkit::{FakeClock, eventually};
 use tempfile::TempDir;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
@@ -135,7 +135,12 @@ impl World {
     }
 
     pub(super) async fn created(&self) -> Campaign {
-        let request = CreateCampaignRequest { campaign: Some(self.campaign()), idempotency_key: "k1".to_owned() };
+        self.created_by_key("k1").await
+    }
+
+    /// Another key makes another campaign.
+    pub(super) async fn created_by_key(&self, key: &str) -> Campaign {
+        let request = CreateCampaignRequest { campaign: Some(self.campaign()), idempotency_key: key.to_owned() };
         self.calls.create_campaign(by(AUTHOR, request)).await.unwrap().into_inner().campaign.unwrap()
     }
 
@@ -152,7 +157,7 @@ impl World {
             event: loa_domain::campaign::CampaignEvent::Frozen,
             note: String::new(),
             fence: loa_ports::lease::Fence::default(),
-            acknowledge: crate::publish::Acknowledge::May,
+            acknowledge: loa_runtime::outbox::Acknowledge::May,
         };
         let edit = |stored: &mut loa_ports::store::registry::StoredCampaign| {
             stored.campaign.freeze_id = "01999999-0000-7000-8000-000000000000".to_owned();
@@ -207,6 +212,15 @@ impl World {
             }
         }
         found
+    }
+
+    /// The newest state of an object on control.v1, once that is this version or a newer one: a change is published after
+    /// it was stored, so whoever saw it in the store may be earlier than the log.
+    pub(super) async fn published_version(&self, id: &str, version: u64) -> (u64, CampaignControl) {
+        let newest = async || self.published(id).await.into_iter().max_by_key(|(on_log, _)| *on_log);
+        let is_there = async || newest().await.is_some_and(|(on_log, _)| on_log >= version);
+        eventually(&format!("version {version} is on the log"), is_there).await;
+        newest().await.expect("it was there")
     }
 
     pub(super) fn turn(&self, seconds: u64) {

@@ -15,10 +15,10 @@ use loa_ports::store::registry::StoredCampaign;
 use loa_runtime::Role;
 use tonic::{Code, Request, Status};
 
-use super::{FREEZE, LOOK_EVERY, Work, manifest};
+use super::{FREEZE, LOOK_EVERY, Work, manifest, note};
 use crate::calls::void;
 use crate::change::{Change, NotChanged};
-use crate::publish::Acknowledge;
+use loa_runtime::outbox::Acknowledge;
 
 /// Campaigns frozen at the same time, at most.
 const BATCH: u32 = 8;
@@ -68,7 +68,7 @@ async fn freeze(work: &Work, held: &Held, campaign: &Campaign) {
     };
     match result {
         Ok(campaign) => tracing::info!(campaign = campaign.id, state = campaign.state, "the freeze is over"),
-        Err(error) => work.note("the result of a freeze", &campaign.id, held, error),
+        Err(error) => note(work, "the result of a freeze", &campaign.id, held, error),
     }
 }
 

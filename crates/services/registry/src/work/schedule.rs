@@ -5,9 +5,9 @@ use loa_domain::campaign::{CampaignEvent, CampaignState};
 use loa_ports::lease::{Fence, Held};
 use loa_ports::store::registry::StoredCampaign;
 
-use super::{LOOK_EVERY, SCHEDULE, Work};
+use super::{LOOK_EVERY, SCHEDULE, Work, note};
 use crate::change::{Change, NotChanged};
-use crate::publish::Acknowledge;
+use loa_runtime::outbox::Acknowledge;
 
 /// Campaigns started in one look, at most.
 const BATCH: u32 = 16;
@@ -54,6 +54,6 @@ async fn begin(work: &Work, held: &Held, due: &StoredCampaign, now_us: i64) {
     match result {
         Ok(campaign) => tracing::info!(campaign = campaign.id, state = campaign.state, "its time had come"),
         Err(NotChanged::Refused(status)) if status.code() == tonic::Code::FailedPrecondition => {}
-        Err(error) => work.note("a scheduled start", &campaign.id, held, error),
+        Err(error) => note(work, "a scheduled start", &campaign.id, held, error),
     }
 }
