@@ -6,7 +6,9 @@
 //! Must stay true: they speak over real sockets and know nothing of Loa's ledger, so the two books can be compared.
 
 mod clock;
+mod counters;
 pub mod log;
 pub mod mail;
 pub mod people;
+pub mod simulator;
 pub mod smsc;

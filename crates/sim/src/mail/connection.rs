@@ -11,9 +11,9 @@ use loa_wire_smtp::server::{Inbound, InboundError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::Shared;
-use super::stats::add;
 use super::transaction::{Desk, Next};
 use crate::clock;
+use crate::counters::add;
 
 /// A connection that says nothing for this long is ended with 421 (RFC 5321 §4.5.3.2.7).
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -44,7 +44,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(shared: Arc<Shared>
 
 async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk) -> io::Result<()> {
     let shared = Arc::clone(&desk.shared);
-    let mut hang_ups = shared.hang_ups.subscribe();
+    let mut hang_ups = shared.controls.hang_ups();
     let mut inbound = Inbound::new(shared.config.mail_octets_max);
     let mut cut_content = false;
     desk.say(&format!("220 {} ESMTP, mail of synthetic people only", shared.config.host));
@@ -52,7 +52,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk)
     loop {
         tokio::select! {
             biased;
-            () = shared.stopping.cancelled() => {
+            () = shared.controls.stopping() => {
                 desk.say("421 4.3.2 going down");
                 write(stream, desk).await?;
                 return part(stream).await;
@@ -90,7 +90,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk)
 
 /// Answers whatever was read, and writes the log.
 fn round(inbound: &mut Inbound, desk: &mut Desk) -> io::Result<Next> {
-    desk.faults = desk.shared.faults();
+    desk.faults = desk.shared.controls.faults();
     desk.unix_us = clock::unix_us();
     let mut next = Next::Go;
     while matches!(next, Next::Go | Next::Content) {
@@ -122,7 +122,7 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, desk: &mut Desk) -> io::Re
     if !latency.is_zero() {
         tokio::select! {
             () = tokio::time::sleep(latency) => {}
-            () = desk.shared.stopping.cancelled() => {}
+            () = desk.shared.controls.stopping() => {}
         }
     }
     stream.write_all(&desk.out).await?;

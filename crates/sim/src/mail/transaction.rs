@@ -8,8 +8,8 @@ use std::sync::Arc;
 use loa_wire_smtp::server::{Command, Input};
 
 use super::fingerprint::fingerprint;
-use super::stats::add;
-use super::{Fault, Faults, Shared, next};
+use super::{Fault, Faults, Shared};
+use crate::counters::{add, next};
 use crate::log::{Accepted, LogBatch};
 
 /// Recipients of one mail.
@@ -50,8 +50,8 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            id: next(&shared.next_connection),
-            faults: shared.faults(),
+            id: shared.controls.number(),
+            faults: shared.controls.faults(),
             shared,
             unix_us: 0,
             out: Vec::new(),

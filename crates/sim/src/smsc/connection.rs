@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::receipts::{Outbox, Pending, Writer, response_id};
-use super::stats::add;
-use super::{Faults, Receipts, Shared, next, submit};
+use super::{Faults, Receipts, Shared, submit};
 use crate::clock;
+use crate::counters::{add, next};
 use crate::log::{Accepted, LogBatch, text_hash};
 
 /// Receipts written and not acknowledged, per connection.
@@ -74,8 +74,8 @@ struct Round {
 impl Desk {
     fn new(shared: Arc<Shared>) -> Self {
         let round = Round {
-            faults: shared.faults(),
-            receipts: shared.receipts(),
+            faults: shared.controls.faults(),
+            receipts: shared.receipts.get(),
             now: Instant::now(),
             unix_us: clock::unix_us(),
             fresh: VecDeque::new(),
@@ -86,7 +86,7 @@ impl Desk {
             hang_up: false,
         };
         Self {
-            id: next(&shared.next_connection),
+            id: shared.controls.number(),
             shared,
             outbox: Arc::default(),
             pending: VecDeque::new(),
@@ -105,13 +105,13 @@ impl Desk {
         let mut session = ServerSession::new();
         let mut buffer = ReadBuffer::new();
         let shared = Arc::clone(&self.shared);
-        let mut hang_ups = shared.hang_ups.subscribe();
+        let mut hang_ups = shared.controls.hang_ups();
         let outbox = Arc::clone(&self.outbox);
         while !session.closed() {
             let wake_at = self.wake_at();
             tokio::select! {
                 biased;
-                () = shared.stopping.cancelled() => {
+                () = shared.controls.stopping() => {
                     session.unbind();
                     return tokio::time::timeout(GOODBYE, flush(stream, &mut session)).await.unwrap_or(Ok(()));
                 }
@@ -136,8 +136,8 @@ impl Desk {
     }
 
     fn begin_round(&mut self) {
-        self.round.faults = self.shared.faults();
-        self.round.receipts = self.shared.receipts();
+        self.round.faults = self.shared.controls.faults();
+        self.round.receipts = self.shared.receipts.get();
         self.round.now = Instant::now();
         self.round.unix_us = clock::unix_us();
     }

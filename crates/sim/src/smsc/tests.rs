@@ -10,7 +10,7 @@ use loa_wire_smpp::receipt::{IdForm, MessageState, Receipt, Side};
 use loa_wire_smpp::session::{Closed, DeliverToken, Event, Session, SessionConfig, State};
 use loa_wire_smpp::status;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::log::{SinkLog, lines, summary, text_hash};
