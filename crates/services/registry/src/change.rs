@@ -10,12 +10,12 @@ use loa_domain::ids::CampaignId;
 use loa_ports::lease::Fence;
 use loa_ports::store::StoreError;
 use loa_ports::store::registry::{Act, StoredCampaign, StoredNotice, Told};
+use loa_runtime::outbox::Acknowledge;
 use loa_runtime::rpc::{aborted, store_status};
 use tonic::Status;
 
 use crate::core::Core;
 use crate::{control, error};
-use loa_runtime::outbox::Acknowledge;
 
 /// Attempts at storing one change, at most: others are faster, or COMMITs have no answer.
 pub(crate) const TRIES: u32 = 8;

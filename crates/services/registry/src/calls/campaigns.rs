@@ -9,6 +9,7 @@ use loa_contract::pb::registry::v1::{
 use loa_domain::campaign::{CampaignEvent, CampaignState};
 use loa_ports::lease::Fence;
 use loa_ports::store::registry::{Act, Page, StoredCampaign, Told};
+use loa_runtime::outbox::Acknowledge;
 use loa_runtime::rpc::{Caller, Violations, aborted, idempotency_key, store_status};
 use tonic::Status;
 
@@ -18,7 +19,6 @@ use crate::change::Change;
 use crate::core::Core;
 use crate::rules::campaign::{self, Facts};
 use crate::{control, error};
-use loa_runtime::outbox::Acknowledge;
 
 impl Core {
     pub(super) async fn create_campaign(

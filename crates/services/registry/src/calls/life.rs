@@ -8,6 +8,7 @@ use loa_contract::pb::registry::v1::*;
 use loa_domain::campaign::{CampaignEvent, CampaignState};
 use loa_ports::lease::Fence;
 use loa_ports::store::registry::StoredCampaign;
+use loa_runtime::outbox::Acknowledge;
 use loa_runtime::rpc::{Caller, Violations, failed_precondition};
 use tonic::Status;
 
@@ -16,7 +17,6 @@ use crate::change::{Change, NotChanged};
 use crate::core::Core;
 use crate::error;
 use crate::rules::{campaign, field};
-use loa_runtime::outbox::Acknowledge;
 
 /// Characters of a reason, at most.
 const REASON_CHARS_MAX: usize = 200;

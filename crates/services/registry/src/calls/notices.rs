@@ -6,6 +6,7 @@ use loa_contract::pb::registry::v1::{
     ListNoticesResponse, Notice, SetNoticeStateRequest, SetNoticeStateResponse, Template,
 };
 use loa_ports::store::registry::{Act, StoredNotice, Told};
+use loa_runtime::outbox::Acknowledge;
 use loa_runtime::rpc::{Caller, Violations, failed_precondition, idempotency_key, store_status};
 use tonic::Status;
 
@@ -14,7 +15,6 @@ use super::{next_token, page};
 use crate::core::Core;
 use crate::rules::notice;
 use crate::{control, error};
-use loa_runtime::outbox::Acknowledge;
 
 const PROPOSED: &str = "proposed";
 const APPROVED: &str = "approved";

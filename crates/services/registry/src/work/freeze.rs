@@ -13,12 +13,12 @@ use loa_domain::campaign::{CampaignEvent, CampaignState};
 use loa_ports::lease::{Fence, Held};
 use loa_ports::store::registry::StoredCampaign;
 use loa_runtime::Role;
+use loa_runtime::outbox::Acknowledge;
 use tonic::{Code, Request, Status};
 
 use super::{FREEZE, LOOK_EVERY, Work, manifest, note};
 use crate::calls::void;
 use crate::change::{Change, NotChanged};
-use loa_runtime::outbox::Acknowledge;
 
 /// Campaigns frozen at the same time, at most.
 const BATCH: u32 = 8;

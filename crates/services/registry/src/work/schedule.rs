@@ -4,10 +4,10 @@ use loa_contract::convert::micros;
 use loa_domain::campaign::{CampaignEvent, CampaignState};
 use loa_ports::lease::{Fence, Held};
 use loa_ports::store::registry::StoredCampaign;
+use loa_runtime::outbox::Acknowledge;
 
 use super::{LOOK_EVERY, SCHEDULE, Work, note};
 use crate::change::{Change, NotChanged};
-use loa_runtime::outbox::Acknowledge;
 
 /// Campaigns started in one look, at most.
 const BATCH: u32 = 16;
