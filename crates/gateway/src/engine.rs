@@ -285,7 +285,8 @@ impl<M: Medium> Engine<M> {
         let fresh = self.stops.is_fresh() && self.blocks.is_fresh(self.ctx.monotonic());
         let blocks = self.blocks.read();
         let key = self.ctx.hash_key();
-        f(&Moment { now_us: self.ctx.now_us(), fresh, stops: &*self.stops, blocks: &blocks, key })
+        let (now_us, clock_agrees) = (self.ctx.now_us(), self.ctx.clocks().agree());
+        f(&Moment { now_us, fresh, clock_agrees, stops: &*self.stops, blocks: &blocks, key })
     }
 
     pub(crate) fn live<T>(&self, f: impl FnOnce(&mut Live) -> T) -> T {

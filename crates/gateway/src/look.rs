@@ -1,7 +1,7 @@
 //! The last look: may this message leave now?
 //!
 //! Must stay true: nothing of bulk or normal leaves unless control.v1 and blocks.v1 were known to their end at most 1.5 s
-//! ago; a block is decided by the function that decides releases.
+//! ago, and no bulk by a clock that differs from the database's by more than 5 s; a block is decided by the function that decides releases.
 
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::{Class, Lane};
@@ -69,6 +69,15 @@ pub struct Leaving {
     pub state: Option<CampaignState>,
 }
 
+/// Whether what is known is enough for a lane: all but urgent needs fresh knowledge, bulk a right clock too.
+pub fn knows_enough(lane: Lane, fresh: bool, clock_agrees: bool) -> bool {
+    match lane {
+        Lane::Urgent => true,
+        Lane::Normal => fresh,
+        Lane::Bulk => fresh && clock_agrees,
+    }
+}
+
 /// Looks at the clock, the campaign and the age of what is known.
 pub fn at_campaign(leaving: Leaving, now_us: i64, fresh: bool) -> Look {
     use CampaignState as S;
@@ -121,6 +130,19 @@ mod tests {
         check(Lane::Bulk, None, 99, true, Look::Hold);
         check(Lane::Bulk, None, 100, true, Look::Back(Returned::Late));
         check(Lane::Urgent, Some(S::Scheduled), 99, true, Look::Hold);
+    }
+
+    #[test]
+    fn a_wrong_clock_stops_bulk_alone() {
+        for (fresh, agrees, expected) in [
+            (true, true, [true, true, true]),
+            (true, false, [true, true, false]),
+            (false, true, [true, false, false]),
+            (false, false, [true, false, false]),
+        ] {
+            let found = [Lane::Urgent, Lane::Normal, Lane::Bulk].map(|lane| knows_enough(lane, fresh, agrees));
+            assert_eq!(found, expected, "fresh {fresh}, clock agrees {agrees}");
+        }
     }
 
     #[test]

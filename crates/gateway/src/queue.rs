@@ -14,7 +14,7 @@ use std::time::Duration;
 use loa_ports::carrier::Pulled;
 
 use crate::live::Place;
-use crate::look::{Leaving, Look, at_campaign, at_person};
+use crate::look::{Leaving, Look, at_campaign, at_person, knows_enough};
 use crate::message::Message;
 use crate::offer::Offer;
 
@@ -443,7 +443,7 @@ impl<R> Queue<R> {
 pub(crate) fn look_at_offer(offer: &Offer, moment: &Moment<'_>) -> Look {
     let state = moment.stops.state(offer.campaign);
     let leaving = Leaving { lane: offer.lane, hand_over_by_us: offer.hand_over_by_us, state };
-    at_campaign(leaving, moment.now_us, moment.fresh)
+    at_campaign(leaving, moment.now_us, knows_enough(offer.lane, moment.fresh, moment.clock_agrees))
 }
 
 /// The lane's place.

@@ -19,6 +19,7 @@ use loa_domain::hash::HashKey;
 use loa_embedded::EmbeddedLog;
 use loa_ports::clock::{Clock, SystemClock};
 use loa_ports::log::Log;
+use loa_runtime::clocks::ClockWatch;
 use loa_runtime::config::{Config, TlsFiles};
 use loa_runtime::control::ControlView;
 use loa_runtime::ctx::CtxParts;
@@ -98,6 +99,8 @@ pub(crate) struct Base {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) view: ControlView,
     pub(crate) clock: Arc<dyn Clock>,
+    /// A test turns the clock.
+    pub(crate) is_clock_given: bool,
     pub(crate) endpoint: String,
     pub(crate) faults: Option<StoreFaults>,
 }
@@ -121,6 +124,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         None => Arc::new(Place::open(&config.node.data, false).map_err(Failure::Failed)?),
     };
     let hash_key = place.hash_key(config.node.hash_key.as_deref()).map_err(Failure::Failed)?;
+    let is_clock_given = options.clock.is_some();
     let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
     let (users, system_key) = users(&config, options.keys.as_ref())?;
     let ctx = Ctx::new(CtxParts {
@@ -147,6 +151,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         log,
         view: view.clone(),
         clock,
+        is_clock_given,
         endpoint,
         faults: options.store_faults,
     };
@@ -163,6 +168,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         readiness: readiness.clone(),
         metrics: ctx.metrics().clone(),
     }));
+    built.parts.push(Box::new(ClockWatch { databases: built.databases, readiness: readiness.clone() }));
     built.parts.push(Box::new(parts::Upkeep {
         log: Arc::clone(&base.log),
         view: view.clone(),

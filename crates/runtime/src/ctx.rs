@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::clocks::Clocks;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 
@@ -37,6 +38,7 @@ struct Inner {
     hash_key: HashKey,
     metrics: Metrics,
     peers: Peers,
+    clocks: Clocks,
 }
 
 /// What a context is made of.
@@ -69,6 +71,7 @@ impl Ctx {
             hash_key,
             metrics,
             peers,
+            clocks: Clocks::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -175,6 +178,11 @@ impl Ctx {
     /// Meters of this process.
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Whether this process's wall clock agrees with the databases'.
+    pub fn clocks(&self) -> &Clocks {
+        &self.inner.clocks
     }
 
     /// The other roles.

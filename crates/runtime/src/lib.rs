@@ -3,6 +3,7 @@
 //! Must stay true: tasks run only under a [`ctx::Ctx`], so that stopping waits for them and a panic in one stops the
 //! process instead of leaving it half alive.
 
+pub mod clocks;
 pub mod config;
 pub mod control;
 pub mod ctx;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Encoder as _, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -22,6 +22,7 @@ enum Meter {
     CounterVec(IntCounterVec),
     Gauge(IntGauge),
     GaugeVec(IntGaugeVec),
+    FloatGaugeVec(GaugeVec),
     Histogram(Histogram),
 }
 
@@ -59,6 +60,11 @@ impl Metrics {
     /// A gauge with labels.
     pub fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         meter!(self, name, GaugeVec, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A gauge of fractions, with labels.
+    pub fn float_gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        meter!(self, name, FloatGaugeVec, GaugeVec::new(Opts::new(name, help), labels))
     }
 
     /// A histogram in seconds.

@@ -10,6 +10,7 @@
 
 mod audience;
 mod claims;
+mod clock;
 mod dispatch;
 mod error;
 mod faults;

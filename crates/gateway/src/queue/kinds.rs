@@ -96,6 +96,8 @@ pub(crate) struct Moment<'a> {
     pub now_us: i64,
     /// Whether control.v1 and blocks.v1 are known to their ends.
     pub fresh: bool,
+    /// Whether the wall clock agrees with the database's.
+    pub clock_agrees: bool,
     /// States of campaigns.
     pub stops: &'a dyn Stops,
     /// Blocks of the last hour.

@@ -72,6 +72,7 @@ struct World {
     key: HashKey,
     now_us: i64,
     fresh: bool,
+    clock_agrees: bool,
     finished: Vec<Begun<()>>,
 }
 
@@ -85,6 +86,7 @@ impl World {
             key: HashKey::new([1; 16]),
             now_us: NOW,
             fresh: true,
+            clock_agrees: true,
             finished: Vec::new(),
         }
     }
@@ -92,8 +94,8 @@ impl World {
     fn with<T>(&mut self, f: impl FnOnce(&mut Queue<()>, &Moment<'_>, &Purse<'_>, &mut Vec<Begun<()>>) -> T) -> T {
         let account = AccountId::new("a").unwrap();
         let blocks = self.blocks.read();
-        let moment =
-            Moment { now_us: self.now_us, fresh: self.fresh, stops: &self.states, blocks: &blocks, key: &self.key };
+        let Self { now_us, fresh, clock_agrees, .. } = *self;
+        let moment = Moment { now_us, fresh, clock_agrees, stops: &self.states, blocks: &blocks, key: &self.key };
         let purse = Purse { account: &account, bucket: &self.tokens };
         f(&mut self.queue, &moment, &purse, &mut self.finished)
     }
@@ -214,6 +216,21 @@ fn nothing_leaves_on_old_knowledge_but_urgent() {
     world.with(|queue, moment, _, finished| queue.sweep(moment, finished));
     assert!(world.queue.is_pullable());
     assert_eq!(world.pull(100).0.len(), 3);
+}
+
+#[test]
+fn no_bulk_leaves_by_a_wrong_clock() {
+    let mut world = World::new(100, 100);
+    world.queue.begin(begun(offer(Lane::Bulk, 1, 30..33), 1));
+    world.queue.begin(begun(offer(Lane::Normal, 1, 20..22), 1));
+    world.queue.begin(begun(offer(Lane::Urgent, 1, 10..12), 1));
+    world.clock_agrees = false;
+    let (left, _, pulled) = world.pull(100);
+    assert_eq!((numbers(&left), pulled), (vec![10, 11, 20, 21], Pulled::Empty));
+    assert!(!world.queue.is_pullable(), "nobody asks in circles");
+    world.clock_agrees = true;
+    world.with(|queue, moment, _, finished| queue.sweep(moment, finished));
+    assert_eq!(numbers(&world.pull(100).0), [30, 31, 32]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use loa_domain::ids::Incarnation;
 use loa_domain::state::{Reason, Returned};
 use loa_gateway::Answer;
 use loa_ports::store::claims::{Claim, Claims as _, Intent};
+use loa_runtime::clocks::Verdict;
 use loa_store::SqlClaims;
 use loa_testkit::eventually::eventually;
 use loa_testkit::storm::log::{StormConfig, StormLog};
@@ -226,6 +227,23 @@ async fn without_the_log_nothing_of_bulk_leaves() {
     assert_eq!(counts[&Submitted], world.sink.count());
     assert_eq!(counts[&Submitted] + counts[&GivenBack], 300, "the rest was late");
     assert_eq!(world.sink.repeated(), Vec::<u64>::new());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn bulk_waits_for_a_clock_that_is_set_right() {
+    let world = World::new(Sink::accepts()).await;
+    world.campaign(CampaignState::Running).await;
+    let node = world.node("one").await;
+    node.ctx.clocks().set(Verdict::Stop);
+    world.release(&release(1, 100..110)).await;
+    world.release(&event::Release { lane: Lane::Urgent.code().into(), ..release(2, 200..205) }).await;
+    settled(&world, 5).await;
+    let left: BTreeSet<u64> = world.sink.lines.lock().unwrap().iter().copied().collect();
+    assert_eq!(left, (200..205).collect(), "urgent goes on");
+    node.ctx.clocks().set(Verdict::Agree);
+    settled(&world, 15).await;
+    assert_eq!((world.sink.count(), world.sink.repeated()), (15, vec![]));
     node.stop().await;
 }
 

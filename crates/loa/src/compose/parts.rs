@@ -12,8 +12,10 @@ use loa_email::{EmailGateway, EmailPorts};
 use loa_gateway::LocalBucket;
 use loa_parquet::ParquetDatasets;
 use loa_ports::audience::{Route, Router};
+use loa_ports::clock::Clock;
 use loa_ports::lease::Leases;
 use loa_ports::log::Log;
+use loa_ports::store::{StoreClock, StoreError};
 use loa_registry::Registry;
 use loa_report::Report;
 use loa_runtime::config::Config;
@@ -44,6 +46,8 @@ pub(super) struct Built {
     pub(super) parts: Vec<Box<dyn Service>>,
     pub(super) routes: Routes,
     pub(super) services: Vec<&'static str>,
+    /// The databases, by role.
+    pub(super) databases: Vec<(&'static str, Arc<dyn StoreClock>)>,
 }
 
 impl Built {
@@ -93,6 +97,26 @@ pub(super) async fn build(
     Ok(built)
 }
 
+/// The clock of a test is the database's too: there is one time in its world.
+#[derive(Debug)]
+struct OneTime(Arc<dyn Clock>);
+
+#[async_trait]
+impl StoreClock for OneTime {
+    async fn database_now_us(&self) -> Result<i64, StoreError> {
+        Ok(self.0.now_us())
+    }
+}
+
+/// Opens the store of a role, whose clock is watched from then on.
+async fn store_of(base: &Base, role: Role, built: &mut Built) -> Result<Db, Failure> {
+    let db = stores::open(base, role).await?;
+    let clock: Arc<dyn StoreClock> =
+        if base.is_clock_given { Arc::new(OneTime(Arc::clone(&base.clock))) } else { Arc::new(db.clone()) };
+    built.databases.push((role.name(), clock));
+    Ok(db)
+}
+
 async fn beats(base: &Base) -> Result<Arc<Beats>, Failure> {
     let db = Db::open(&base.config.node.data.join("node.db"), "node").await.map_err(|error| Failure::of(&error))?;
     Ok(Arc::new(Beats::new(SqlLeases::new(db), Arc::clone(&base.clock))))
@@ -103,7 +127,7 @@ fn leases(db: &Db, beats: &Arc<Beats>) -> Arc<dyn Leases> {
 }
 
 async fn registry(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
-    let db = stores::open(base, Role::Registry).await?;
+    let db = store_of(base, Role::Registry, built).await?;
     let store = Arc::new(SqlRegistry::new(db.clone()));
     let part = Registry::new(store, leases(&db, beats), Arc::clone(&base.log), Arc::clone(&base.clock), &base.endpoint);
     built.add(part.server(), part);
@@ -111,7 +135,7 @@ async fn registry(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
 }
 
 async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
-    let db = stores::open(base, Role::Audience).await?;
+    let db = store_of(base, Role::Audience, built).await?;
     let folder = base.config.node.data.join("snapshots");
     let opened = ParquetDatasets::open(&folder, *base.ctx.hash_key(), AUDIENCE_THREADS, Arc::clone(&base.clock));
     let ports = loa_audience::Ports {
@@ -132,7 +156,7 @@ async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
 }
 
 async fn dispatch(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
-    let db = stores::open(base, Role::Dispatch).await?;
+    let db = store_of(base, Role::Dispatch, built).await?;
     let config = &base.config.dispatch;
     let options = loa_dispatch::Options {
         tries_max: u8::try_from(config.tries_max).unwrap_or(u8::MAX),
@@ -148,7 +172,7 @@ async fn dispatch(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
 }
 
 async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
-    let db = stores::open(base, Role::Sms).await?;
+    let db = store_of(base, Role::Sms, built).await?;
     let ports = SmsPorts {
         claims: Arc::new(SqlClaims::new(db.clone())),
         leases: leases(&db, beats),
@@ -163,7 +187,7 @@ async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), F
 }
 
 async fn email(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
-    let db = stores::open(base, Role::Email).await?;
+    let db = store_of(base, Role::Email, built).await?;
     let ports = EmailPorts {
         claims: Arc::new(SqlClaims::new(db.clone())),
         leases: leases(&db, beats),
@@ -179,7 +203,7 @@ async fn email(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(),
 }
 
 async fn report(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
-    let db = stores::open(base, Role::Report).await?;
+    let db = store_of(base, Role::Report, built).await?;
     let store = Arc::new(SqlReport::new(db.clone()));
     let config = base.config.report.clone();
     let part = Report::new(&base.ctx, store, leases(&db, beats), Arc::clone(&base.log), base.view.clone(), config);

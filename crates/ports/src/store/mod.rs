@@ -57,6 +57,13 @@ impl StoreError {
     }
 }
 
+/// The database's own clock, so that a process can tell whether its machine's is right.
+#[async_trait]
+pub trait StoreClock: Send + Sync + std::fmt::Debug {
+    /// The database's wall time, microseconds since 1970 UTC, read by the database while it answers.
+    async fn database_now_us(&self) -> Result<i64, StoreError>;
+}
+
 /// The next offset to read of a partition; stored with the state that reading produced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offset {

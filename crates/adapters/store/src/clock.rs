@@ -1,0 +1,35 @@
+//! The database's own time.
+//!
+//! For SQLite that is the clock of the machine that runs the process, so the comparison always agrees; a database elsewhere
+//! answers with its own (`extract(epoch from clock_timestamp())` in PostgreSQL, where `now()` would be the transaction's).
+//!
+//! Must stay true: the time is read by the database while it answers, never by us.
+
+use async_trait::async_trait;
+use loa_ports::store::{StoreClock, StoreError};
+
+use crate::error::store_error;
+use crate::sqlite::Db;
+
+#[async_trait]
+impl StoreClock for Db {
+    async fn database_now_us(&self) -> Result<i64, StoreError> {
+        const SQL: &str = "select cast(round(unixepoch('subsec') * 1000000) as integer)";
+        sqlx::query_scalar(SQL).fetch_one(self.readers()).await.map_err(store_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loa_ports::clock::{Clock as _, SystemClock};
+
+    #[tokio::test]
+    async fn sqlite_tells_the_machines_time_to_the_millisecond() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("node.db"), "node").await.unwrap();
+        let clock = SystemClock::new();
+        let (before, told, after) = (clock.now_us(), db.database_now_us().await.unwrap(), clock.now_us());
+        assert!((before - 1_000..=after).contains(&told), "{before} {told} {after}");
+    }
+}
