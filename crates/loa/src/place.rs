@@ -5,10 +5,15 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use loa_domain::hash::HashKey;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// How often, and how long apart, a lock is tried: a process that was just killed lets go of it a moment later.
+const LOCK_TRIES: u32 = 50;
+const LOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Where a running process listens; `<data>/run.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +60,17 @@ impl Place {
         let fault = |error: std::io::Error| format!("the data folder `{}` cannot be used: {error}", path.display());
         std::fs::create_dir_all(path).map_err(fault)?;
         let lock = File::create(path.join("lock")).map_err(fault)?;
-        lock.try_lock().map_err(|_| {
-            format!(
-                "another process works on the data folder `{}`; stop it, or name another with --data",
-                path.display()
-            )
-        })?;
+        let mut tries = 1;
+        while lock.try_lock().is_err() {
+            if tries == LOCK_TRIES {
+                return Err(format!(
+                    "another process works on the data folder `{}`; stop it, or name another with --data",
+                    path.display()
+                ));
+            }
+            std::thread::sleep(LOCK_STEP);
+            tries += 1;
+        }
         if fresh {
             for entry in std::fs::read_dir(path).map_err(fault)? {
                 let entry = entry.map_err(fault)?.path();
@@ -102,7 +112,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::open(folder.path(), false).unwrap();
         assert!(Place::open(folder.path(), false).unwrap_err().contains("another process"));
+        // Who lets go while another waits is followed at once.
+        let path = folder.path().to_owned();
+        let waits = std::thread::spawn(move || Place::open(&path, false));
+        std::thread::sleep(LOCK_STEP);
         let key = place.hash_key(None).unwrap();
+        drop(place);
+        let place = waits.join().unwrap().unwrap();
         assert_eq!(place.hash_key(None).unwrap(), key);
         drop(place);
         let fresh = Place::open(folder.path(), true).unwrap();

@@ -8,6 +8,7 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -38,12 +39,20 @@ pub enum TelemetryError {
 impl Telemetry {
     /// Opens logs and, if configured, spans; once per process.
     pub fn open(config: &TelemetryConfig) -> Result<Self, TelemetryError> {
+        Self::open_to(config, std::io::stderr)
+    }
+
+    /// As [`Telemetry::open`], with the log written elsewhere.
+    pub fn open_to<W>(config: &TelemetryConfig, writer: W) -> Result<Self, TelemetryError>
+    where
+        W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
+    {
         let filter = tracing_subscriber::EnvFilter::builder()
             .parse(&config.level)
             .map_err(|source| TelemetryError::Level { given: config.level.clone(), source })?;
-        let json = config.json.then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr));
-        let plain = (!config.json)
-            .then(|| tracing_subscriber::fmt::layer().with_ansi(config.colour).with_writer(std::io::stderr));
+        let json = config.json.then(|| tracing_subscriber::fmt::layer().json().with_writer(writer.clone()));
+        let plain =
+            (!config.json).then(|| tracing_subscriber::fmt::layer().with_ansi(config.colour).with_writer(writer));
         let provider = config.otlp_endpoint.as_deref().map(provider).transpose()?;
         let spans =
             provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("loa")));

@@ -1,9 +1,11 @@
 //! A simulated world, a Loa in it, and its users.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use loa::place::Addresses;
 use loa_contract::pb::registry::v1 as registry;
 use loa_contract::pb::report::v1 as report;
 use loa_sim::people::People;
@@ -15,7 +17,7 @@ use crate::clock::TurnedClock;
 use crate::process::{Process, Start};
 use crate::secrets::Secrets;
 use crate::sims::Sims;
-use crate::storm::{Storm, Weather};
+use crate::storm::{self, Storm, Weather};
 use crate::users::Users;
 use crate::wait::{patiently, wait_for};
 use crate::{Fault, Plan, capture, fault, plan};
@@ -43,7 +45,7 @@ pub struct SiteOptions {
     pub receipts: Receipts,
     /// Any hour is open.
     pub any_hour: bool,
-    /// The CA by which a process is known that speaks TLS.
+    /// The CA by which it is known, if it speaks TLS.
     pub ca: Option<PathBuf>,
     /// The clock of instances in this process.
     pub clock: Arc<TurnedClock>,
@@ -140,7 +142,10 @@ impl Site {
                 let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
                 Loa::Process(Box::new(Process::start(start).await?))
             }
-            Kind::Storm(weather) => Loa::Storm(Box::new(Storm::start(&data, &settings, weather, options.clock).await?)),
+            Kind::Storm(weather) => {
+                let start = storm::Start { data, settings, weather, clock: options.clock, ca: options.ca };
+                Loa::Storm(Box::new(Storm::start(start).await?))
+            }
         };
         Ok(Self { loa, sims, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
     }
@@ -167,6 +172,19 @@ impl Site {
             Loa::Storm(storm) => Ok(storm),
             Loa::Process(_) => Err(fault("this site is in no storm")),
         }
+    }
+
+    /// Where it listens: the process, or each instance that runs.
+    pub fn addresses(&self) -> Vec<Addresses> {
+        match &self.loa {
+            Loa::Process(process) => vec![process.addresses.clone()],
+            Loa::Storm(storm) => storm.addresses(),
+        }
+    }
+
+    /// Where users' calls go.
+    pub fn grpc(&self) -> Result<SocketAddr, Fault> {
+        self.addresses().first().map(|addresses| addresses.grpc).ok_or_else(|| fault("nothing runs at this site"))
     }
 
     /// The folder of its Loa's data.
@@ -295,7 +313,11 @@ impl Site {
 
     /// Looks for people in logs and metrics.
     pub async fn nobody_is_printed(&self) -> Result<(), Fault> {
-        let lines = self.secrets.found_in(&self.printed().await?);
+        self.nobody_is_in(&self.printed().await?)
+    }
+
+    fn nobody_is_in(&self, printed: &str) -> Result<(), Fault> {
+        let lines = self.secrets.found_in(printed);
         if lines.is_empty() {
             Ok(())
         } else {
@@ -310,17 +332,22 @@ impl Site {
         Ok(books)
     }
 
-    /// Stops and clears away, for a test that has compared by itself.
+    /// Stops and clears away, for a test that has compared by itself; what was printed on the way out is searched too.
     pub async fn end(mut self) -> Result<(), Fault> {
-        match &mut self.loa {
+        let printed = match &mut self.loa {
             Loa::Process(process) => {
                 let ended = process.stop().await?;
                 if !ended.success() {
                     return Err(fault(format!("loa ended with {ended}")));
                 }
+                process.printed()?
             }
-            Loa::Storm(storm) => storm.stop().await?,
-        }
+            Loa::Storm(storm) => {
+                storm.stop().await?;
+                storm.printed().await?
+            }
+        };
+        self.nobody_is_in(&printed)?;
         drop(self.folder.take());
         Ok(())
     }

@@ -33,7 +33,7 @@ use crate::users::Users;
 use crate::{Fault, capture, fault, http, wait_for};
 
 /// Instances of every role.
-const INSTANCES: u64 = 2;
+const INSTANCES: usize = 2;
 /// How long starting may take.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// Tries to freeze an instance outside its transactions.
@@ -91,62 +91,123 @@ struct Instance {
     frozen: Option<std_mpsc::Sender<()>>,
 }
 
+/// What every instance is started with.
+pub struct Start {
+    /// The data folder of both.
+    pub data: PathBuf,
+    /// Keys of the configuration and their values.
+    pub settings: Vec<(String, String)>,
+    /// How hard it blows.
+    pub weather: Weather,
+    /// The clock of both.
+    pub clock: Arc<TurnedClock>,
+    /// The CA by which they are known, if they speak TLS.
+    pub ca: Option<PathBuf>,
+}
+
 /// The cluster.
 pub struct Storm {
-    instances: Vec<Instance>,
+    /// In their order; none where one is stopped.
+    instances: Vec<Option<Instance>>,
     /// The log, which can be made unreachable.
     pub log: Arc<StormLog>,
     embedded: Arc<EmbeddedLog>,
-    /// The clock of both instances.
-    pub clock: Arc<TurnedClock>,
-    /// Users of the first instance.
+    place: Arc<Place>,
+    keys: Keys,
+    /// Users of the first instance that runs.
     pub users: Users,
-    data: PathBuf,
+    start: Start,
+    starts: u64,
 }
 
 impl Storm {
     /// Starts both instances on the folder.
-    pub async fn start(
-        data: &Path,
-        settings: &[(String, String)],
-        weather: Weather,
-        clock: Arc<TurnedClock>,
-    ) -> Result<Self, Fault> {
+    pub async fn start(start: Start) -> Result<Self, Fault> {
         capture::open()?;
+        let Start { data, weather, clock, ca, .. } = &start;
         let place = Arc::new(Place::open(data, false).map_err(fault)?);
         let keys = Keys::read_or_make(data).map_err(fault)?;
         let options = loa_embedded::Options::default();
-        let embedded = EmbeddedLog::open(&data.join("log.db"), Arc::clone(&clock) as _, options).await?;
+        let embedded = EmbeddedLog::open(&data.join("log.db"), Arc::clone(clock) as _, options).await?;
         let embedded = Arc::new(embedded);
         let log = StormLog::new(Arc::clone(&embedded) as _, weather.log.clone());
         beat_for_all(data).await?;
-        let mut instances = Vec::new();
+        // Nobody listens there; the first instance that runs gives the users its address.
+        let users = Users::of(([127, 0, 0, 1], 9).into(), &keys, ca.as_ref())?;
+        let instances = (0..INSTANCES).map(|_| None).collect();
+        let mut storm = Self { instances, log, embedded, place, keys, users, start, starts: 0 };
         for number in 0..INSTANCES {
-            let seed = weather.log.seed.wrapping_add(number);
-            let options = || Options {
-                log: Some(Arc::clone(&log) as _),
-                store_faults: (weather.commits > 0.0).then_some(StoreFaults { seed, share: weather.commits }),
-                place: Some(Arc::clone(&place)),
-                keys: Some(keys.clone()),
-                clock: Some(Arc::clone(&clock) as _),
-                ..Options::default()
-            };
-            let config = config(data, settings, number)?;
-            // What the storm keeps from starting is started again, as an init system does.
-            let start = async || Ok(Some(Instance::start(config.clone(), options()).await?));
-            instances.push(wait_for("an instance starts", START_LIMIT, start).await?);
+            storm.start_instance(number).await?;
         }
-        let first = instances.first().ok_or_else(|| fault("no instance"))?;
-        let users = Users::of(first.addresses.grpc, &keys, None)?;
-        Ok(Self { instances, log, embedded, clock, users, data: data.to_owned() })
+        Ok(storm)
+    }
+
+    /// Starts an instance that does not run, on what is there.
+    pub async fn start_instance(&mut self, number: usize) -> Result<(), Fault> {
+        let config = config(&self.start.data, &self.start.settings, number)?;
+        let seed = self.start.weather.log.seed.wrapping_add(self.starts);
+        self.starts += 1;
+        // What the storm keeps from starting is started again, as an init system does.
+        let start = async || Ok(Some(Instance::start(config.clone(), self.options(seed)).await?));
+        let started = wait_for("an instance starts", START_LIMIT, start).await?;
+        *self.place_of(number)? = Some(started);
+        self.ask_the_first()
+    }
+
+    /// Stops an instance as an operator does; it must end well.
+    pub async fn stop_instance(&mut self, number: usize) -> Result<(), Fault> {
+        let mut instance = self.place_of(number)?.take().ok_or_else(|| fault("that instance does not run"))?;
+        instance.stop().await?;
+        self.ask_the_first()
+    }
+
+    /// Cuts an instance off in the middle of everything; nothing of it settles.
+    pub fn cut_instance(&mut self, number: usize) -> Result<(), Fault> {
+        let cut = self.place_of(number)?.take().ok_or_else(|| fault("that instance does not run"))?;
+        drop(cut);
+        self.ask_the_first()
+    }
+
+    fn place_of(&mut self, number: usize) -> Result<&mut Option<Instance>, Fault> {
+        self.instances.get_mut(number).ok_or_else(|| fault(format!("there is no instance {number}")))
+    }
+
+    fn options(&self, seed: u64) -> Options {
+        let share = self.start.weather.commits;
+        Options {
+            log: Some(Arc::clone(&self.log) as _),
+            store_faults: (share > 0.0).then_some(StoreFaults { seed, share }),
+            place: Some(Arc::clone(&self.place)),
+            keys: Some(self.keys.clone()),
+            clock: Some(Arc::clone(&self.start.clock) as _),
+            ..Options::default()
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().flatten()
+    }
+
+    /// The users' calls go to the first instance that runs.
+    fn ask_the_first(&mut self) -> Result<(), Fault> {
+        let first = self.running().next().map(|instance| instance.addresses.grpc);
+        if let Some(first) = first {
+            self.users = Users::of(first, &self.keys, self.start.ca.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Where the instances that run listen.
+    pub fn addresses(&self) -> Vec<Addresses> {
+        self.running().map(|instance| instance.addresses.clone()).collect()
     }
 
     /// Freezes the second instance, between two of its transactions: a file has one lock for all, where a database on a
     /// network would hold the rows of the frozen one alone, and break its connection.
     pub async fn freeze_second(&mut self) -> Result<(), Fault> {
         for _ in 0..FREEZES_MAX {
-            let second = self.instances.last_mut().ok_or_else(|| fault("no instance"))?;
-            second.freeze().await?;
+            let second = self.instances.last_mut().and_then(Option::as_mut);
+            second.ok_or_else(|| fault("the second instance does not run"))?.freeze().await?;
             if self.stores_are_free().await? {
                 return Ok(());
             }
@@ -157,7 +218,7 @@ impl Storm {
 
     async fn stores_are_free(&self) -> Result<bool, Fault> {
         for role in ["node", "registry", "audience", "dispatch", "sms", "email", "report"] {
-            let path = self.data.join(format!("{role}.db"));
+            let path = self.start.data.join(format!("{role}.db"));
             let options = SqliteConnectOptions::new().filename(path).busy_timeout(LOCK_WAIT);
             let mut connection = options.connect().await?;
             let locked = sqlx::query("begin immediate").execute(&mut connection).await.is_err();
@@ -171,14 +232,14 @@ impl Storm {
 
     /// Lets it go on.
     pub fn thaw_second(&mut self) {
-        if let Some(instance) = self.instances.last_mut() {
+        if let Some(Some(instance)) = self.instances.last_mut() {
             instance.frozen = None;
         }
     }
 
     /// Takes some leases of a role away, as another node would; how many.
     pub async fn take_leases(&self, role: Role, kinds: &[(&str, u32)], dice: &mut Dice) -> Result<usize, Fault> {
-        let db = Db::open(&self.data.join(format!("{role}.db")), role.name()).await?;
+        let db = Db::open(&self.start.data.join(format!("{role}.db")), role.name()).await?;
         let leases = SqlLeases::new(db.clone());
         let mut taken = 0;
         for &(kind, count) in kinds {
@@ -194,13 +255,13 @@ impl Storm {
 
     /// Where the data is.
     pub fn data(&self) -> &Path {
-        &self.data
+        &self.start.data
     }
 
     /// What both instances have said: their log lines and /metrics.
     pub async fn printed(&self) -> Result<String, Fault> {
         let mut text = std::fs::read_to_string(capture::open()?)?;
-        for instance in self.instances.iter().filter(|instance| instance.frozen.is_none()) {
+        for instance in self.running().filter(|instance| instance.frozen.is_none()) {
             text.push_str(&http::get(instance.addresses.probes, "/metrics").await?.1);
         }
         Ok(text)
@@ -208,15 +269,14 @@ impl Storm {
 
     /// Stops both; each must end well.
     pub async fn stop(&mut self) -> Result<(), Fault> {
-        for instance in &mut self.instances {
+        for instance in self.instances.iter_mut().flatten() {
             instance.frozen = None;
             instance.stop.cancel();
         }
-        for instance in &mut self.instances {
-            if let Some(served) = instance.served.take() {
-                served.await?.map_err(|failure| fault(failure.to_string()))?;
-            }
+        for instance in self.instances.iter_mut().flatten() {
+            instance.stop().await?;
         }
+        self.instances.clear();
         self.embedded.close().await;
         Ok(())
     }
@@ -233,6 +293,16 @@ impl Instance {
         Ok(Self { worker, addresses, stop, served: Some(served), frozen: None })
     }
 
+    /// Asks it to stop and waits until it has; it must end well.
+    async fn stop(&mut self) -> Result<(), Fault> {
+        self.frozen = None;
+        self.stop.cancel();
+        match self.served.take() {
+            Some(served) => served.await?.map_err(|failure| fault(failure.to_string())),
+            None => Ok(()),
+        }
+    }
+
     /// Its one worker waits for a word that comes from outside.
     async fn freeze(&mut self) -> Result<(), Fault> {
         let (thaw, thawed) = std_mpsc::channel::<()>();
@@ -244,9 +314,9 @@ impl Instance {
 }
 
 impl Drop for Instance {
+    /// Who is frozen would hold its worker for ever.
     fn drop(&mut self) {
         self.frozen = None;
-        self.stop.cancel();
     }
 }
 
@@ -260,11 +330,11 @@ async fn beat_for_all(data: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-fn name(number: u64) -> String {
+fn name(number: usize) -> String {
     format!("loa-{}", number + 1)
 }
 
-fn config(data: &Path, settings: &[(String, String)], number: u64) -> Result<Config, Fault> {
+fn config(data: &Path, settings: &[(String, String)], number: usize) -> Result<Config, Fault> {
     let mut layers = Layers::default();
     layers.add_toml("loa.default.toml", DEFAULT, true)?;
     layers.add_toml("loa.dev.toml", DEV, true)?;

@@ -41,17 +41,24 @@ pub async fn until(what: &str, limit: Duration, mut condition: impl AsyncFnMut()
 }
 
 /// Makes a call again while the answer is UNAVAILABLE or ABORTED, as every client of a cluster must.
-pub async fn patiently<T>(mut call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
+pub async fn patiently<T>(call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
+    Ok(again_while(call, &[Code::Unavailable, Code::Aborted, Code::DeadlineExceeded]).await?)
+}
+
+/// The answer to a call that is looked at, ABORTED too; made again only while nobody could answer.
+pub async fn answer<T>(call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
+    again_while(call, &[Code::Unavailable, Code::DeadlineExceeded]).await
+}
+
+async fn again_while<T>(mut call: impl AsyncFnMut() -> Result<T, Status>, codes: &[Code]) -> Result<T, Status> {
     let trying = async {
         loop {
             match call().await {
-                Err(status) if matches!(status.code(), Code::Unavailable | Code::Aborted | Code::DeadlineExceeded) => {
-                    tokio::time::sleep(STEP).await;
-                }
+                Err(status) if codes.contains(&status.code()) => tokio::time::sleep(STEP).await,
                 other => return other,
             }
         }
     };
     let answered = tokio::time::timeout(PATIENCE, trying).await;
-    Ok(answered.map_err(|_| fault("the other side asked to try again for too long"))??)
+    answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("the other side asked to try again for too long")))
 }

@@ -4,8 +4,10 @@ use loa_contract::pb::audience::v1 as audience;
 use loa_contract::pb::event::v1::Channel;
 use loa_contract::pb::registry::v1 as registry;
 use loa_harness::plan::{self, DATASET};
+use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
 use loa_harness::users::Users;
+use loa_harness::wait::{answer, patiently};
 use loa_harness::{Fault, Plan, Site, SiteOptions, TestResult};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -21,14 +23,25 @@ fn faults(status: &Status) -> Vec<String> {
 }
 
 async fn versions(users: &Users, dataset: &str) -> Result<u32, Fault> {
-    let list = users.viewer.audience().list_datasets(audience::ListDatasetsRequest::default()).await?.into_inner();
+    let list = audience::ListDatasetsRequest::default();
+    let list = patiently(async || users.viewer.audience().list_datasets(list.clone()).await).await?.into_inner();
     Ok(list.datasets.iter().find(|known| known.name == dataset).map_or(0, |known| known.version))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_rows_are_rejected_alone() -> TestResult {
     let _turn = beside_others().await;
-    let site = SiteOptions::process().start().await?;
+    bad_rows(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_rows_are_rejected_alone_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    bad_rows(SiteOptions::storm(seed("bad rows in a storm"))).await
+}
+
+async fn bad_rows(options: SiteOptions) -> TestResult {
+    let site = options.start().await?;
     let row = |row: &str| row.as_bytes().to_vec();
     let long = format!("B1,0912345670,,,{}", "x".repeat(1024 * 1024));
     let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
@@ -70,7 +83,17 @@ async fn bad_rows_are_rejected_alone() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_file_is_refused_as_a_whole() -> TestResult {
     let _turn = beside_others().await;
-    let site = SiteOptions::process().start().await?;
+    bad_files(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_is_refused_as_a_whole_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    bad_files(SiteOptions::storm(seed("bad files in a storm"))).await
+}
+
+async fn bad_files(options: SiteOptions) -> TestResult {
+    let site = options.start().await?;
     let users = site.users();
     for (what, file, field, words) in [
         ("empty file", "", "file", "is empty"),
@@ -98,7 +121,17 @@ async fn a_bad_file_is_refused_as_a_whole() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_rules_slots_states_and_sizes() -> TestResult {
     let _turn = beside_others().await;
-    let mut site = SiteOptions::process().start().await?;
+    bad_requests(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_rules_slots_states_and_sizes_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    bad_requests(SiteOptions::storm(seed("bad requests in a storm"))).await
+}
+
+async fn bad_requests(options: SiteOptions) -> TestResult {
+    let mut site = options.start().await?;
     site.people(PEOPLE).await?;
     bad_rules(&site).await?;
     bad_slots(&site).await?;
@@ -121,8 +154,8 @@ async fn bad_rules(site: &Site) -> TestResult {
         (deep.as_str(), "nested deeper than 16"),
     ] {
         let request = audience::CountSegmentRequest { dataset: DATASET.to_owned(), segment: rule.to_owned() };
-        let status =
-            site.users().viewer.audience().count_segment(request).await.err().ok_or("a bad rule was counted")?;
+        let counted = answer(async || site.users().viewer.audience().count_segment(request.clone()).await).await;
+        let status = counted.err().ok_or("a bad rule was counted")?;
         assert_eq!(status.code(), Code::InvalidArgument, "{rule}: {status}");
         assert!(
             faults(&status).iter().any(|fault| fault.starts_with("segment") && fault.contains(words)),
@@ -130,6 +163,10 @@ async fn bad_rules(site: &Site) -> TestResult {
         );
     }
     Ok(())
+}
+
+async fn put_template(site: &Site, request: registry::PutTemplateRequest) -> Result<(), Status> {
+    answer(async || site.users().author.registry().put_template(request.clone()).await).await.map(drop)
 }
 
 async fn bad_slots(site: &Site) -> TestResult {
@@ -140,8 +177,7 @@ async fn bad_slots(site: &Site) -> TestResult {
     ] {
         let content = registry::Content { channel: Channel::Sms.into(), text: text.to_owned(), ..Default::default() };
         let request = registry::PutTemplateRequest { name: "xau".to_owned(), content: Some(content) };
-        let status =
-            site.users().author.registry().put_template(request).await.err().ok_or("a bad template was taken")?;
+        let status = put_template(site, request).await.err().ok_or("a bad template was taken")?;
         assert_eq!(status.code(), Code::InvalidArgument, "{text}: {status}");
         assert!(faults(&status).iter().any(|fault| fault.contains(words)), "{text}: {status}");
     }
@@ -158,12 +194,13 @@ async fn bad_states(site: &Site) -> TestResult {
     let id = Plan::default().draft(site.users(), "trang-thai").await?;
     let refused =
         |answer: Result<(), Status>| answer.err().map(|status| (status.code(), status.get_details_error_info()));
-    let mut operator = site.users().operator.registry();
+    let operator = || site.users().operator.registry();
     let id = || id.clone();
+    let resume = registry::ResumeCampaignRequest { id: id() };
     let answers = [
-        operator.start_campaign(registry::StartCampaignRequest { id: id() }).await.map(drop),
-        operator.pause_campaign(registry::PauseCampaignRequest { id: id() }).await.map(drop),
-        operator.resume_campaign(registry::ResumeCampaignRequest { id: id() }).await.map(drop),
+        answer(async || operator().start_campaign(registry::StartCampaignRequest { id: id() }).await).await.map(drop),
+        answer(async || operator().pause_campaign(registry::PauseCampaignRequest { id: id() }).await).await.map(drop),
+        answer(async || operator().resume_campaign(resume.clone()).await).await.map(drop),
     ];
     for answer in answers {
         let (code, info) = refused(answer).ok_or("a draft was started, paused or resumed")?;
@@ -171,9 +208,9 @@ async fn bad_states(site: &Site) -> TestResult {
         assert!(info.is_some_and(|info| !info.reason.is_empty() && info.domain == "loa"));
     }
     assert_eq!(site.campaign(&id()).await?.state, "draft");
-    operator.cancel_campaign(registry::CancelCampaignRequest { id: id() }).await?;
-    operator.cancel_campaign(registry::CancelCampaignRequest { id: id() }).await?; // again is the same
-    let late = operator.resume_campaign(registry::ResumeCampaignRequest { id: id() }).await.map(drop);
+    site.cancel(&id()).await?;
+    site.cancel(&id()).await?; // again is the same
+    let late = answer(async || operator().resume_campaign(resume.clone()).await).await.map(drop);
     assert_eq!(refused(late).map(|(code, _)| code), Some(Code::FailedPrecondition));
     Ok(())
 }
@@ -181,19 +218,19 @@ async fn bad_states(site: &Site) -> TestResult {
 async fn bad_sizes(site: &Site) -> TestResult {
     let huge = registry::Content { channel: Channel::Email.into(), text: "x".repeat(5 << 20), ..Default::default() };
     let request = registry::PutTemplateRequest { name: "qua-lon".to_owned(), content: Some(huge) };
-    let status = site.users().author.registry().put_template(request).await.err().ok_or("5 MiB were taken")?;
+    let status = put_template(site, request).await.err().ok_or("5 MiB were taken")?;
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status}");
     let legal_basis = vec!["Kế hoạch".to_owned(); 21];
     let many = registry::Campaign { legal_basis, ..Plan::default().campaign("trang-thai") };
     let request = registry::CreateCampaignRequest { campaign: Some(many), idempotency_key: "qua-lon".to_owned() };
-    let status =
-        site.users().author.registry().create_campaign(request).await.err().ok_or("21 legal bases were taken")?;
+    let created = answer(async || site.users().author.registry().create_campaign(request.clone()).await).await;
+    let status = created.err().ok_or("21 legal bases were taken")?;
     assert!(faults(&status).iter().any(|fault| fault.starts_with("campaign.legal_basis: 1 to 20")), "{status}");
     let text = "ă".repeat(671); // eleven parts
     let long =
         registry::Content { channel: Channel::Sms.into(), text, diacritics: "as_is".to_owned(), ..Default::default() };
     let request = registry::PutTemplateRequest { name: "qua-dai".to_owned(), content: Some(long) };
-    let status = site.users().author.registry().put_template(request).await.err().ok_or("eleven parts were taken")?;
+    let status = put_template(site, request).await.err().ok_or("eleven parts were taken")?;
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     assert!(faults(&status).iter().any(|fault| fault.contains("10 parts") || fault.contains("at most 10")), "{status}");
     Ok(())

@@ -7,8 +7,10 @@ use loa_contract::DESCRIPTORS;
 use loa_contract::pb::{
     audience::v1 as audience, dispatch::v1 as dispatch, registry::v1 as registry, report::v1 as report,
 };
+use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
 use loa_harness::users::Users;
+use loa_harness::wait::{answer, patiently};
 use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault, plan};
 use loa_runtime::rpc::Right;
 use prost::Message as _;
@@ -350,22 +352,36 @@ fn named(status: &Status) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_checks_rights_and_names_every_fault() -> TestResult {
     let _turn = beside_others().await;
-    let mut site = SiteOptions::process().start().await?;
+    rights_and_faults(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_checks_rights_and_names_every_fault_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    rights_and_faults(SiteOptions::storm(seed("contract in a storm"))).await
+}
+
+async fn rights_and_faults(options: SiteOptions) -> TestResult {
+    let site = options.start().await?;
     let keys = loa::keys::Keys::read(&site.data()).map_err(fault)?;
-    let url = format!("http://{}", site.process()?.addresses.grpc);
+    let url = format!("http://{}", site.grpc()?);
     let calls: Vec<_> = registry_calls().into_iter().chain(other_calls()).collect();
     let tested: BTreeSet<_> = calls.iter().map(|call| call.path.to_owned()).collect();
     assert_eq!(tested, methods()?, "every call of the contract is in the table");
 
+    let asked = async |key: &str, path: &str, request: &[u8]| {
+        let caller = Raw::to(&url, key)?;
+        Ok::<_, Fault>(answer(async || caller.call(path, request.to_vec()).await).await)
+    };
     let mut wrong = Vec::new();
     for Call { path, right, bad, fields } in &calls {
-        let nobody = Raw::to(&url, "no-such-key")?.call(path, Vec::new()).await.err().map(|status| status.code());
+        let nobody = asked("no-such-key", path, &[]).await?.err().map(|status| status.code());
         if nobody != Some(Code::Unauthenticated) {
             wrong.push(format!("{path} with an unknown key: {nobody:?}"));
         }
         for has in Right::ALL {
             let key = keys.of(has.name()).ok_or_else(|| fault("no key"))?;
-            let answer = Raw::to(&url, key)?.call(path, bad.clone()).await;
+            let answer = asked(key, path, bad).await?;
             let refused = answer.as_ref().err().is_some_and(|status| status.code() == Code::PermissionDenied);
             if refused == opens(has, *right) {
                 wrong.push(format!("{path} as {}: {answer:?}", has.name()));
@@ -375,7 +391,7 @@ async fn every_call_checks_rights_and_names_every_fault() -> TestResult {
             continue;
         }
         let key = keys.of(right.name()).ok_or_else(|| fault("no key"))?;
-        match Raw::to(&url, key)?.call(path, bad.clone()).await {
+        match asked(key, path, bad).await? {
             Err(status) if status.code() == Code::InvalidArgument => {
                 let named = named(&status);
                 let missing: Vec<_> = fields.iter().filter(|field| !named.iter().any(|name| name == *field)).collect();
@@ -393,100 +409,170 @@ async fn every_call_checks_rights_and_names_every_fault() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_once_right() -> TestResult {
     let _turn = beside_others().await;
-    let mut site = SiteOptions::process().rate(100).start().await?;
+    all_right(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_once_right_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    all_right(SiteOptions::storm(seed("calls in a storm"))).await
+}
+
+async fn all_right(options: SiteOptions) -> TestResult {
+    let mut site = options.rate(100).start().await?;
     let people = site.people(200).await?;
     let users = site.users().clone();
     let id = site.running(&Plan::default()).await?; // units, templates, create, submit, approve, start
     registry_reads(&users, &id).await?;
-    let mut operator = users.operator.registry();
-    operator.pause_campaign(registry::PauseCampaignRequest { id: id.clone() }).await?;
-    operator.resume_campaign(registry::ResumeCampaignRequest { id: id.clone() }).await?;
+    site.pause(&id).await?;
+    site.resume(&id).await?;
     let halt = registry::HaltCampaignRequest { id: id.clone(), reason: "rehearsal".to_owned() };
-    let halted = users.system.registry().halt_campaign(halt).await?.into_inner().campaign;
-    assert_eq!(halted.map(|campaign| campaign.state).as_deref(), Some("halted"));
-    operator.resume_campaign(registry::ResumeCampaignRequest { id: id.clone() }).await?;
+    let halted = patiently(async || users.system.registry().halt_campaign(halt.clone()).await).await?.into_inner();
+    assert_eq!(halted.campaign.map(|campaign| campaign.state).as_deref(), Some("halted"));
+    site.resume(&id).await?;
 
     audience_calls(&users, &site.campaign(&id).await?.freeze_id, people.msisdn(199)).await?;
-    users.viewer.sms().get_status(loa_contract::pb::sms::v1::GetStatusRequest {}).await?;
-    users.viewer.email().get_status(loa_contract::pb::email::v1::GetStatusRequest {}).await?;
-    users.viewer.dispatch().get_status(dispatch::GetStatusRequest {}).await?;
-    let find = report::FindRequest { address: people.msisdn(0).to_string() };
-    assert_eq!(users.operator.report().find(find).await?.into_inner().found.len(), 1);
-    let mut watch =
-        users.viewer.report().watch_ledger(report::WatchLedgerRequest { campaign_id: id.clone() }).await?.into_inner();
-    assert!(watch.message().await?.is_some(), "a watch begins with the ledger as it stands");
-
+    status_and_report(&users, &id, people.msisdn(0)).await?;
     other_lives(&users).await?;
     site.finished(&id).await?;
-    users.system.registry().complete_campaign(registry::CompleteCampaignRequest { id: id.clone() }).await?;
+    let complete = registry::CompleteCampaignRequest { id: id.clone() };
+    patiently(async || users.system.registry().complete_campaign(complete.clone()).await).await?;
     site.finish().await.map(drop)
 }
 
 async fn registry_reads(users: &Users, id: &str) -> TestResult {
-    let mut viewer = users.viewer.registry();
-    assert_eq!(viewer.list_units(registry::ListUnitsRequest::default()).await?.into_inner().units.len(), 1);
-    let templates = viewer.list_templates(registry::ListTemplatesRequest::default()).await?.into_inner().templates;
+    let viewer = || users.viewer.registry();
+    let units = patiently(async || viewer().list_units(registry::ListUnitsRequest::default()).await).await?;
+    assert_eq!(units.into_inner().units.len(), 1);
+    let templates =
+        patiently(async || viewer().list_templates(registry::ListTemplatesRequest::default()).await).await?;
+    let templates = templates.into_inner().templates;
     assert_eq!(templates.len(), 2);
     let content_hash = templates.into_iter().next().map(|template| template.content_hash).unwrap_or_default();
-    assert!(viewer.get_content(registry::GetContentRequest { content_hash }).await?.into_inner().content.is_some());
-    assert_eq!(viewer.list_campaigns(registry::ListCampaignsRequest::default()).await?.into_inner().campaigns.len(), 1);
+    let content = registry::GetContentRequest { content_hash };
+    let content = patiently(async || viewer().get_content(content.clone()).await).await?;
+    assert!(content.into_inner().content.is_some());
+    let campaigns =
+        patiently(async || viewer().list_campaigns(registry::ListCampaignsRequest::default()).await).await?;
+    assert_eq!(campaigns.into_inner().campaigns.len(), 1);
     let audit = registry::ListAuditRequest { object_id: id.to_owned(), ..Default::default() };
-    assert!(viewer.list_audit(audit).await?.into_inner().entries.len() >= 4);
+    let audit = patiently(async || viewer().list_audit(audit.clone()).await).await?;
+    assert!(audit.into_inner().entries.len() >= 4);
     let content = registry::Content { channel: 1, text: "Chào {ten}".to_owned(), ..Default::default() };
     let slots = [("ten".to_owned(), "Lan".to_owned())].into();
     let preview = registry::PreviewContentRequest { content: Some(content), content_hash: Vec::new(), slots };
-    let preview = viewer.preview_content(preview).await?.into_inner();
-    assert_eq!(preview.sms.map(|sms| sms.text).as_deref(), Some("Chào Lan"));
+    let preview = patiently(async || viewer().preview_content(preview.clone()).await).await?;
+    assert_eq!(preview.into_inner().sms.map(|sms| sms.text).as_deref(), Some("Chào Lan"));
     Ok(())
 }
 
 async fn audience_calls(users: &Users, freeze_id: &str, number: u64) -> TestResult {
-    let mut operator = users.operator.audience();
-    let datasets =
-        users.viewer.audience().list_datasets(audience::ListDatasetsRequest::default()).await?.into_inner().datasets;
+    let (viewer, operator) = (|| users.viewer.audience(), || users.operator.audience());
+    let datasets = patiently(async || viewer().list_datasets(audience::ListDatasetsRequest::default()).await).await?;
+    let datasets = datasets.into_inner().datasets;
     assert_eq!(datasets.len(), 1);
     let import_id = datasets.into_iter().next().map(|dataset| dataset.import_id).unwrap_or_default();
     assert!(plan::rejects(users, &import_id).await?.starts_with("line,column,reason,cure,row"));
     let count = audience::CountSegmentRequest { dataset: plan::DATASET.to_owned(), segment: "has mobile".to_owned() };
-    assert_eq!(users.viewer.audience().count_segment(count).await?.into_inner().selected, 200);
+    let count = patiently(async || viewer().count_segment(count.clone()).await).await?;
+    assert_eq!(count.into_inner().selected, 200);
     let chunks = audience::ReadChunksRequest { freeze_id: freeze_id.to_owned(), ..Default::default() };
-    assert!(users.system.audience().read_chunks(chunks).await?.into_inner().message().await?.is_some());
+    let chunks = patiently(async || users.system.audience().read_chunks(chunks.clone()).await).await?;
+    assert!(chunks.into_inner().message().await?.is_some());
     let suppression =
         Some(audience::Suppression { address: number.to_string(), topic: "khac".to_owned(), ..Default::default() });
-    operator.add_suppression(audience::AddSuppressionRequest { suppression: suppression.clone() }).await?;
-    let listed =
-        operator.list_suppressions(audience::ListSuppressionsRequest::default()).await?.into_inner().suppressions;
+    let add = audience::AddSuppressionRequest { suppression: suppression.clone() };
+    patiently(async || operator().add_suppression(add.clone()).await).await?;
+    let list = audience::ListSuppressionsRequest::default();
+    let listed = patiently(async || operator().list_suppressions(list.clone()).await).await?.into_inner().suppressions;
     assert_eq!(listed.len(), 1);
     assert!(listed.iter().all(|entry| entry.address.is_empty() && !entry.address_hash.is_empty()), "{listed:?}");
-    assert!(
-        operator.remove_suppression(audience::RemoveSuppressionRequest { suppression }).await?.into_inner().removed
-    );
+    let remove = audience::RemoveSuppressionRequest { suppression };
+    let mut asked = 0;
+    let removed = patiently(async || {
+        asked += 1;
+        operator().remove_suppression(remove.clone()).await
+    });
+    // Asked again since an answer was lost, it may be gone already.
+    assert!(removed.await?.into_inner().removed || asked > 1);
+    let listed = patiently(async || operator().list_suppressions(list.clone()).await).await?.into_inner().suppressions;
+    assert_eq!(listed, []);
     Ok(())
 }
 
-/// Reject, schedule, update and cancel, on campaigns of their own that send nothing; and the notice's calls.
+async fn status_and_report(users: &Users, id: &str, number: u64) -> TestResult {
+    let (viewer, ask) = (&users.viewer, loa_contract::pb::sms::v1::GetStatusRequest {});
+    patiently(async || viewer.sms().get_status(ask).await).await?;
+    let ask = loa_contract::pb::email::v1::GetStatusRequest {};
+    patiently(async || viewer.email().get_status(ask).await).await?;
+    patiently(async || viewer.dispatch().get_status(dispatch::GetStatusRequest {}).await).await?;
+    let find = report::FindRequest { address: number.to_string() };
+    let found = patiently(async || users.operator.report().find(find.clone()).await).await?;
+    assert_eq!(found.into_inner().found.len(), 1);
+    let watch = report::WatchLedgerRequest { campaign_id: id.to_owned() };
+    let watch = patiently(async || viewer.report().watch_ledger(watch.clone()).await).await?;
+    assert!(watch.into_inner().message().await?.is_some(), "a watch begins with the ledger as it stands");
+    Ok(())
+}
+
+/// Makes a call that leads the campaign into a state. An answer may be lost after the call took effect; asked again, the
+/// call would not fit the new state.
+async fn leads_to(
+    users: &Users,
+    id: &str,
+    state: &str,
+    mut call: impl AsyncFnMut() -> Result<(), Status>,
+) -> TestResult<registry::Campaign> {
+    patiently(async || {
+        let answer = call().await;
+        let there = plan::campaign(users, id).await.ok().filter(|campaign| campaign.state == state);
+        match (answer, there) {
+            (Ok(()), Some(campaign)) => Ok(campaign),
+            (Ok(()), None) => Err(Status::internal(format!("the campaign is not {state}"))),
+            (Err(status), Some(campaign)) if status.code() == Code::Unavailable => Ok(campaign),
+            (Err(status), _) => Err(status),
+        }
+    })
+    .await
+}
+
+/// Reject, schedule, update and cancel, on campaigns of their own that send nothing.
 async fn other_lives(users: &Users) -> TestResult {
     let id = Plan::default().draft(users, "mau-khac").await?;
     plan::submit(users, &id).await?;
     let reject = registry::RejectCampaignRequest { id: id.clone(), reason: "sửa lại câu chào".to_owned() };
-    users.approver.registry().reject_campaign(reject).await?;
-    let now = plan::campaign(users, &id).await?;
-    assert_eq!(now.state, "draft");
-    users.author.registry().update_campaign(registry::UpdateCampaignRequest { campaign: Some(now) }).await?;
+    let call = async || users.approver.registry().reject_campaign(reject.clone()).await.map(drop);
+    leads_to(users, &id, "draft", call).await?;
+    patiently(async || {
+        let campaign = Some(plan::campaign(users, &id).await.map_err(|fault| Status::unavailable(fault.to_string()))?);
+        users.author.registry().update_campaign(registry::UpdateCampaignRequest { campaign }).await
+    })
+    .await?;
     plan::submit(users, &id).await?;
     let approved = plan::approved(users, &id).await?;
     let at = approved.ends_at.map(|ends| prost_types::Timestamp { seconds: ends.seconds - 60, nanos: 0 });
-    users.operator.registry().schedule_campaign(registry::ScheduleCampaignRequest { id: id.clone(), at }).await?;
-    assert_eq!(plan::campaign(users, &id).await?.state, "scheduled");
-    users.operator.registry().cancel_campaign(registry::CancelCampaignRequest { id: id.clone() }).await?;
-    assert_eq!(plan::campaign(users, &id).await?.state, "cancelled");
-    Ok(())
+    let schedule = registry::ScheduleCampaignRequest { id: id.clone(), at };
+    let call = async || users.operator.registry().schedule_campaign(schedule.clone()).await.map(drop);
+    leads_to(users, &id, "scheduled", call).await?;
+    let cancel = registry::CancelCampaignRequest { id: id.clone() };
+    let call = async || users.operator.registry().cancel_campaign(cancel.clone()).await.map(drop);
+    leads_to(users, &id, "cancelled", call).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_create_is_one_object() -> TestResult {
     let _turn = beside_others().await;
-    let mut site = SiteOptions::process().start().await?;
+    repeated_create(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_create_is_one_object_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    repeated_create(SiteOptions::storm(seed("creates in a storm"))).await
+}
+
+async fn repeated_create(options: SiteOptions) -> TestResult {
+    let mut site = options.start().await?;
     site.people(20).await?;
     let users = site.users().clone();
     let plan = Plan::default();
@@ -495,7 +581,7 @@ async fn a_repeated_create_is_one_object() -> TestResult {
     let create =
         registry::CreateCampaignRequest { campaign: Some(campaign.clone()), idempotency_key: "don-1".to_owned() };
     let created = async |request: &registry::CreateCampaignRequest| {
-        let answer = users.author.registry().create_campaign(request.clone()).await;
+        let answer = answer(async || users.author.registry().create_campaign(request.clone()).await).await;
         answer.map(|answer| answer.into_inner().campaign.map(|campaign| campaign.id).unwrap_or_default())
     };
     let first = created(&create).await?;
@@ -503,7 +589,8 @@ async fn a_repeated_create_is_one_object() -> TestResult {
     let other = registry::Campaign { title: "Khác".to_owned(), ..campaign };
     let other = registry::CreateCampaignRequest { campaign: Some(other), ..create };
     assert_eq!(created(&other).await.map_err(|status| status.code()), Err(Code::Aborted), "another body");
-    let all = users.viewer.registry().list_campaigns(registry::ListCampaignsRequest::default()).await?.into_inner();
+    let list = registry::ListCampaignsRequest::default();
+    let all = patiently(async || users.viewer.registry().list_campaigns(list.clone()).await).await?.into_inner();
     assert_eq!(all.campaigns.iter().filter(|campaign| campaign.id == first).count(), 1);
     assert_eq!(all.campaigns.len(), 2, "the draft of the test and the one that was created");
     site.finish().await.map(drop)

@@ -1,4 +1,5 @@
-//! `loa dev` costs nearly nothing while nothing is asked of it, and is ready soon on an empty folder.
+//! `loa dev` costs nearly nothing while nothing is asked of it, and is ready soon on an empty folder. On the binary alone:
+//! processor and memory are counted by process.
 
 use std::time::Duration;
 

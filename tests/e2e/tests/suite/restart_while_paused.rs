@@ -1,8 +1,10 @@
-//! A paused campaign stays paused over a stop and over a kill -9, and resuming sends exactly the rest.
+//! A paused campaign stays paused over a stop and over a kill, and resuming sends exactly the rest: the process alone, and
+//! in a storm one instance after the other, so that the pause outlives everybody who took it.
 
 use loa_harness::clock::unix_us;
+use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
-use loa_harness::{Plan, SiteOptions, TestResult};
+use loa_harness::{Loa, Plan, Site, SiteOptions, TestResult};
 
 use crate::stopped::nothing_leaves_after;
 
@@ -11,22 +13,26 @@ const PEOPLE: u64 = 600;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_while_paused_stays_paused() -> TestResult {
     let _turn = beside_others().await;
-    let mut site = SiteOptions::process().rate(150).start().await?;
+    scenario(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_while_paused_stay_paused_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    scenario(SiteOptions::storm(seed("restarts in a storm"))).await
+}
+
+async fn scenario(options: SiteOptions) -> TestResult {
+    let mut site = options.rate(150).start().await?;
     site.people(PEOPLE).await?;
     let id = site.running(&Plan::default()).await?;
     site.accepted(60).await?;
     site.pause(&id).await?;
     let t0_us = unix_us();
 
-    let ended = site.process()?.stop().await?;
-    assert!(ended.success(), "a stop settles what is in flight: {ended}");
-    site.process()?.start_again().await?;
-    assert_eq!(site.campaign(&id).await?.state, "paused");
-    site.process()?.kill().await?;
-    site.process()?.start_again().await?;
-    assert_eq!(site.campaign(&id).await?.state, "paused");
+    restart(&mut site, &id).await?;
     let at_pause = nothing_leaves_after(&site, t0_us).await?;
-    // And from here on, too: this look begins after the second start.
+    // And from here on, too: this look begins after the last start.
     nothing_leaves_after(&site, unix_us()).await?;
     assert_eq!(site.sims.accepted().0 + site.sims.accepted().1, at_pause, "nothing left after the restarts");
     assert!(at_pause < 2 * PEOPLE, "the pause came too late to prove anything");
@@ -34,4 +40,32 @@ async fn a_restart_while_paused_stays_paused() -> TestResult {
     site.resume(&id).await?;
     assert_eq!(site.finished(&id).await?.state, "done");
     site.finish().await.map(drop)
+}
+
+/// Everybody is stopped and started once, and killed and started once.
+async fn restart(site: &mut Site, id: &str) -> TestResult {
+    match &mut site.loa {
+        Loa::Process(process) => {
+            let ended = process.stop().await?;
+            assert!(ended.success(), "a stop settles what is in flight: {ended}");
+            process.start_again().await?;
+        }
+        Loa::Storm(storm) => {
+            storm.stop_instance(0).await?;
+            storm.start_instance(0).await?;
+        }
+    }
+    assert_eq!(site.campaign(id).await?.state, "paused");
+    match &mut site.loa {
+        Loa::Process(process) => {
+            process.kill().await?;
+            process.start_again().await?;
+        }
+        Loa::Storm(storm) => {
+            storm.cut_instance(1)?;
+            storm.start_instance(1).await?;
+        }
+    }
+    assert_eq!(site.campaign(id).await?.state, "paused");
+    Ok(())
 }

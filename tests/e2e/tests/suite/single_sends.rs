@@ -1,5 +1,5 @@
 //! Single sends under an approved notice: by gRPC and by requests.v1, each once and answered on results.v1, urgent ones not
-//! delayed by bulk.
+//! delayed by bulk; that delay is measured on the binary alone, since a storm delays what is read as it likes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;

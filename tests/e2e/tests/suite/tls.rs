@@ -1,10 +1,12 @@
-//! Over TLS everything works as without, a wrong CA is refused, and so is who speaks no TLS.
+//! Over TLS everything works as without, a wrong CA is refused, and so is who speaks no TLS; on every port that speaks
+//! gRPC.
 
 use std::path::{Path, PathBuf};
 
 use loa::cli::client::Client;
 use loa::keys::Keys;
 use loa_contract::pb::registry::v1::ListCampaignsRequest;
+use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
 use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -36,14 +38,23 @@ fn make(folder: &Path, name: &str) -> Result<Files, Fault> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_over_tls_and_nobody_with_a_wrong_ca() -> TestResult {
     let _turn = beside_others().await;
+    scenario(SiteOptions::process()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_over_tls_in_a_storm() -> TestResult {
+    let _turn = beside_others().await;
+    scenario(SiteOptions::storm(seed("TLS in a storm"))).await
+}
+
+async fn scenario(options: SiteOptions) -> TestResult {
     let folder = tempfile::tempdir()?;
     let (ours, others) = (make(folder.path(), "ours")?, make(folder.path(), "others")?);
-    let options = SiteOptions { ca: Some(ours.ca.clone()), ..SiteOptions::process() };
+    let options = SiteOptions { ca: Some(ours.ca.clone()), ..options };
     let options =
         options.set("grpc.tls_certificate", ours.certificate.display()).set("grpc.tls_key", ours.key.display());
     let mut site = options.set("grpc.tls_peer_ca", ours.ca.display()).start().await?;
 
-    let grpc = site.process()?.addresses.grpc;
     let keys = Keys::read(&site.data()).map_err(fault)?;
     let key = keys.of("viewer").ok_or_else(|| fault("no key"))?;
     let asks = async |url: String, ca: Option<&PathBuf>| {
@@ -51,12 +62,13 @@ async fn a_campaign_over_tls_and_nobody_with_a_wrong_ca() -> TestResult {
         let answer = client.registry().list_campaigns(ListCampaignsRequest::default()).await;
         answer.map(drop).map_err(|status| status.to_string())
     };
-    asks(format!("https://{grpc}"), Some(&ours.ca)).await?;
-    assert!(
-        asks(format!("https://{grpc}"), Some(&others.ca)).await.is_err(),
-        "a server was believed that nobody vouched for"
-    );
-    assert!(asks(format!("http://{grpc}"), None).await.is_err(), "a call without TLS was answered");
+    for grpc in site.addresses().into_iter().map(|addresses| addresses.grpc) {
+        asks(format!("https://{grpc}"), Some(&ours.ca)).await?;
+        let believed = asks(format!("https://{grpc}"), Some(&others.ca)).await;
+        assert!(believed.is_err(), "a server was believed that nobody vouched for");
+        let plain = asks(format!("http://{grpc}"), None).await;
+        assert!(plain.is_err(), "a call without TLS was answered");
+    }
 
     site.people(60).await?;
     let id = site.running(&Plan::default()).await?;

@@ -1,4 +1,5 @@
 //! The tour of the README, typed as it stands there; ports are free ones, so that it runs beside others.
+//! On the binary alone: that is what a reader starts.
 
 use std::path::Path;
 use std::process::Stdio;
