@@ -10,33 +10,27 @@ use async_trait::async_trait;
 use loa_contract::convert;
 use loa_contract::pb::event::v1 as event;
 use loa_contract::pb::registry::v1 as registry;
-use loa_contract::topics::{EmailNormalTopic, SettlementsTopic, Topic as _};
-use loa_domain::campaign::CampaignState;
+use loa_contract::topics::EmailNormalTopic;
 use loa_domain::channel::Channel;
 use loa_domain::hash::HashKey;
 use loa_domain::ids::{AccountId, CampaignId};
-use loa_domain::mask::Mask;
 use loa_domain::state::Reason;
 use loa_email::{EmailGateway, EmailPorts};
 use loa_embedded::EmbeddedLog;
 use loa_gateway::{LocalBucket, Registry, RegistryAway};
 use loa_ports::carrier::Pulled;
-use loa_ports::clock::{Clock as _, SystemClock};
-use loa_ports::log::{Log, Position};
+use loa_ports::clock::SystemClock;
+use loa_ports::log::Log;
 use loa_ports::mailer::{
     Composed, Composer, Connection, LetterParts, Letterhead, Mail, MailResult, MailSource, MailVerdict, Mailer, Relay,
     Stationery, TlsPolicy,
 };
 use loa_runtime::config::{EmailConfig, EmailRelay};
-use loa_runtime::control::{self, ControlView};
-use loa_runtime::{Ctx, Service as _, record};
+use loa_runtime::control::ControlView;
+use loa_runtime::{Ctx, record};
 use loa_store::{Db, SqlClaims, SqlLeases};
 use loa_testkit::eventually;
-use prost::Message as _;
-use tokio::sync::Notify;
-
-const SHARD: u32 = 3;
-const CAMPAIGN: [u8; 16] = [0xca; 16];
+use loa_testkit::gateway::{self, Line, Running, SHARD, Talk, campaign_runs};
 
 /// Writes what would be in the mail, one field a line.
 #[derive(Debug)]
@@ -75,60 +69,41 @@ impl std::fmt::Debug for Server {
     }
 }
 
-struct Line {
-    task: tokio::task::JoinHandle<()>,
-    stop: Arc<Notify>,
-}
-
 impl Mailer for Server {
     fn open(&self, _: &Relay, slot: u32, source: Arc<dyn MailSource>) -> Box<dyn Connection> {
-        let stop = Arc::new(Notify::new());
-        let line = line(source, slot, Arc::clone(&self.taken), self.verdict, Arc::clone(&stop));
-        Box::new(Line { task: self.ctx.spawn("test connection", line), stop })
+        Line::open(&self.ctx, Connected { source, slot, taken: Arc::clone(&self.taken), verdict: self.verdict })
     }
 }
 
 /// One mail at a time, as a connection does.
-async fn line(
+struct Connected {
     source: Arc<dyn MailSource>,
     slot: u32,
     taken: Arc<Mutex<Vec<Mail>>>,
     verdict: fn(&Mail, usize) -> MailVerdict,
-    stop: Arc<Notify>,
-) {
-    loop {
-        let mut mails = Vec::new();
-        let pulled = source.pull(1, &mut mails);
-        if let Some(mail) = mails.pop() {
-            source.connection_changed(slot, Ok(()));
-            assert!(source.may_leave(mail.handle));
-            let verdict = {
-                let mut taken = taken.lock().unwrap();
-                let tries = taken.iter().filter(|known| known.to == mail.to).count();
-                taken.push(mail.clone());
-                verdict(&mail, tries)
-            };
-            source.settled(&mut vec![MailResult { handle: mail.handle, verdict }]);
-            continue;
-        }
-        let wait = async {
-            match pulled {
-                Pulled::Empty | Pulled::Full => source.ready().await,
-                Pulled::Paced(wait) => tokio::time::sleep(wait).await,
-            }
-        };
-        tokio::select! {
-            () = stop.notified() => return,
-            () = wait => {}
-        }
-    }
 }
 
 #[async_trait]
-impl Connection for Line {
-    async fn stop(self: Box<Self>, _: Duration) {
-        self.stop.notify_one();
-        self.task.await.unwrap();
+impl Talk for Connected {
+    async fn turn(&self) -> Pulled {
+        loop {
+            let mut mails = Vec::new();
+            let pulled = self.source.pull(1, &mut mails);
+            let Some(mail) = mails.pop() else { return pulled };
+            self.source.connection_changed(self.slot, Ok(()));
+            assert!(self.source.may_leave(mail.handle));
+            let verdict = {
+                let mut taken = self.taken.lock().unwrap();
+                let tries = taken.iter().filter(|known| known.to == mail.to).count();
+                taken.push(mail.clone());
+                (self.verdict)(&mail, tries)
+            };
+            self.source.settled(&mut vec![MailResult { handle: mail.handle, verdict }]);
+        }
+    }
+
+    async fn ready(&self) {
+        self.source.ready().await;
     }
 }
 
@@ -160,7 +135,7 @@ struct World {
     log: Arc<dyn Log>,
     taken: Arc<Mutex<Vec<Mail>>>,
     contents: Arc<Contents>,
-    run: tokio::task::JoinHandle<()>,
+    running: Running,
     _directory: tempfile::TempDir,
 }
 
@@ -171,13 +146,7 @@ impl World {
         let options = loa_embedded::Options::default();
         let log: Arc<dyn Log> =
             Arc::new(EmbeddedLog::open(&directory.path().join("log.db"), clock.clone(), options).await.unwrap());
-        let campaign = event::CampaignControl {
-            campaign_id: CAMPAIGN.to_vec(),
-            state: CampaignState::Running.code().into(),
-            ..Default::default()
-        };
-        let object = Some(event::control::Object::Campaign(campaign));
-        control::publish(&*log, &event::Control { version: 1, at_us: 0, object }).await.unwrap();
+        campaign_runs(&*log).await;
         let db = Db::open(&directory.path().join("email.db"), "email").await.unwrap();
         let ctx = Ctx::test(clock.clone(), "one");
         let (taken, contents) = (Arc::default(), Arc::new(Contents::default()));
@@ -193,11 +162,8 @@ impl World {
         let config = EmailConfig { relays: vec![relay()] };
         let gateway = EmailGateway::with_registry(&ctx, ports, view, config, contents.clone()).await;
         let gateway = gateway.unwrap_or_else(|error| panic!("{}", error.0));
-        let task_ctx = ctx.clone();
-        let run = ctx.spawn("email", async move {
-            Box::new(gateway).run(task_ctx).await.unwrap_or_else(|error| panic!("{}", error.0));
-        });
-        Self { ctx, log, taken, contents, run, _directory: directory }
+        let running = Running::start(&ctx, gateway);
+        Self { ctx, log, taken, contents, running, _directory: directory }
     }
 
     async fn block(&self, mailbox: &str) {
@@ -209,44 +175,25 @@ impl World {
     }
 
     async fn release(&self, mailboxes: &[&str]) {
-        let names = mailboxes.iter().map(|_| "Bà <Lan>".to_owned()).collect();
         let release = event::Release {
-            chunk: Some(event::ChunkKey { freeze_id: vec![7; 16], variant: 1, chunk: 1 }),
-            release_no: 1,
-            shard: SHARD,
-            campaign_id: CAMPAIGN.to_vec(),
             account: "relay".to_owned(),
             lane: event::Lane::Normal.into(),
-            class: event::Class::PublicInformation.into(),
             sender: "ubnd@example.test".to_owned(),
             sender_name: "UBND xã".to_owned(),
-            hand_over_by_us: SystemClock::new().now_us() + 20_000_000,
-            slice_length: 100,
             content_hash: vec![1; 32],
-            mask: Mask::first(mailboxes.len()).to_vec(),
             mailboxes: mailboxes.iter().map(|mailbox| (*mailbox).to_owned()).collect(),
-            slots: vec![event::SlotColumn { name: "ten".to_owned(), values: names }],
-            synthetic: true,
-            ..Default::default()
+            ..gateway::release(&self.ctx, &vec!["Bà <Lan>"; mailboxes.len()])
         };
         let record = record::append::<EmailNormalTopic>(SHARD, bytes::Bytes::new(), &release);
         self.log.append(vec![record]).await.unwrap();
     }
 
     async fn settled(&self) -> Option<event::SliceSettled> {
-        let from = vec![Position { partition: SHARD, offset: 0 }];
-        if self.log.end(SettlementsTopic::SPEC, SHARD).await.unwrap() == 0 {
-            return None;
-        }
-        let mut reader = self.log.reader(SettlementsTopic::SPEC, from).await.unwrap();
-        let record = reader.next(1).await.unwrap().remove(0);
-        event::Settlements::decode(record.value).unwrap().slices.into_iter().next()
+        gateway::settled(&*self.log).await
     }
 
     async fn stop(self) {
-        self.ctx.stop();
-        self.run.await.unwrap();
-        self.ctx.idle().await;
+        self.running.stop().await;
     }
 }
 

@@ -12,10 +12,8 @@ use loa_contract::pb::event::v1 as event;
 use loa_contract::pb::registry::v1 as registry;
 use loa_contract::pb::sms::v1 as pb;
 use loa_contract::pb::sms::v1::sms_service_server::SmsService as _;
-use loa_contract::topics::{OutcomesTopic, SettlementsTopic, SmsBulkTopic, Topic};
-use loa_domain::campaign::CampaignState;
+use loa_contract::topics::{OutcomesTopic, SmsBulkTopic};
 use loa_domain::ids::{AccountId, CampaignId};
-use loa_domain::mask::Mask;
 use loa_domain::state::RecipientState;
 use loa_domain::text::{Coding, decode, split_header};
 use loa_embedded::EmbeddedLog;
@@ -25,19 +23,16 @@ use loa_ports::carrier::{
     SubmitSource, SubmitVerdict,
 };
 use loa_ports::clock::{Clock as _, SystemClock};
-use loa_ports::log::{Log, Position};
+use loa_ports::log::Log;
 use loa_runtime::config::{SmsAccount, SmsConfig};
-use loa_runtime::control::{self, ControlView};
+use loa_runtime::control::ControlView;
 use loa_runtime::rpc::{Caller, Right};
-use loa_runtime::{Ctx, Service as _, record};
+use loa_runtime::{Ctx, record};
 use loa_sms::{SmsGateway, SmsPorts};
 use loa_store::{Db, SqlClaims, SqlLeases};
-use loa_testkit::eventually;
+use loa_testkit::gateway::{self, CAMPAIGN, Line, Running, SHARD, Talk, campaign_runs};
 use loa_testkit::storm::log::{StormConfig, StormLog};
-use tokio::sync::Notify;
-
-const SHARD: u32 = 3;
-const CAMPAIGN: [u8; 16] = [0xca; 16];
+use loa_testkit::{eventually, records};
 
 /// Phones behind one carrier.
 struct Phones {
@@ -54,34 +49,31 @@ impl std::fmt::Debug for Phones {
     }
 }
 
-struct Line {
-    task: tokio::task::JoinHandle<()>,
-    stop: Arc<Notify>,
-}
-
 impl Carrier for Phones {
     fn open(&self, _: &CarrierAccount, slot: u32, source: Arc<dyn SubmitSource>) -> Box<dyn Bind> {
         source.bind_changed(slot, BindState::Bound);
-        let stop = Arc::new(Notify::new());
-        let line = line(source, Arc::clone(&self.taken), Arc::clone(&self.refused), self.verdict, Arc::clone(&stop));
-        Box::new(Line { task: self.ctx.spawn("test bind", line), stop })
+        let (taken, refused) = (Arc::clone(&self.taken), Arc::clone(&self.refused));
+        Line::open(&self.ctx, Bound { source, taken, refused, verdict: self.verdict })
     }
 }
 
-async fn line(
+/// One bind.
+struct Bound {
     source: Arc<dyn SubmitSource>,
     taken: Arc<Mutex<Vec<Submit>>>,
     refused: Arc<Mutex<usize>>,
     verdict: fn(&Submit) -> SubmitVerdict,
-    stop: Arc<Notify>,
-) {
-    loop {
+}
+
+#[async_trait]
+impl Talk for Bound {
+    async fn turn(&self) -> Pulled {
         let mut submits = Vec::new();
-        let pulled = source.pull(50, &mut submits);
-        taken.lock().unwrap().extend(submits.iter().cloned());
+        let pulled = self.source.pull(50, &mut submits);
+        self.taken.lock().unwrap().extend(submits.iter().cloned());
         let (mut results, mut receipts) = (Vec::new(), Vec::new());
         for submit in &submits {
-            let verdict = verdict(submit);
+            let verdict = (self.verdict)(submit);
             if let SubmitVerdict::Accepted { id } = &verdict {
                 let state = Some(RecipientState::Delivered);
                 let done_at_us = SystemClock::new().now_us();
@@ -89,32 +81,15 @@ async fn line(
             }
             results.push(SubmitResult { handle: submit.handle, part: submit.part, verdict });
         }
-        source.settled(&mut results);
-        if !receipts.is_empty() && source.receipts(receipts).await == Err(NotStored) {
-            *refused.lock().unwrap() += 1;
+        self.source.settled(&mut results);
+        if !receipts.is_empty() && self.source.receipts(receipts).await == Err(NotStored) {
+            *self.refused.lock().unwrap() += 1;
         }
-        let wait = async {
-            match pulled {
-                Pulled::Empty | Pulled::Full => source.ready().await,
-                Pulled::Paced(wait) => tokio::time::sleep(wait).await,
-            }
-        };
-        tokio::select! {
-            () = stop.notified() => return,
-            () = wait => {}
-        }
-    }
-}
-
-#[async_trait]
-impl Bind for Line {
-    async fn stop(self: Box<Self>, _: Duration) {
-        self.stop.notify_one();
-        self.task.await.unwrap();
+        pulled
     }
 
-    fn in_flight(&self) -> u32 {
-        0
+    async fn ready(&self) {
+        self.source.ready().await;
     }
 }
 
@@ -145,7 +120,7 @@ struct World {
     refused: Arc<Mutex<usize>>,
     contents: Arc<Contents>,
     rpc: Arc<loa_sms::SmsRpc>,
-    run: tokio::task::JoinHandle<()>,
+    running: Running,
     _directory: tempfile::TempDir,
 }
 
@@ -156,14 +131,7 @@ impl World {
         let options = loa_embedded::Options::default();
         let log: Arc<dyn Log> =
             Arc::new(EmbeddedLog::open(&directory.path().join("log.db"), clock.clone(), options).await.unwrap());
-        let campaign = event::CampaignControl {
-            campaign_id: CAMPAIGN.to_vec(),
-            state: CampaignState::Running.code().into(),
-            ..Default::default()
-        };
-        let object = Some(event::control::Object::Campaign(campaign));
-        control::publish(&*log, &event::Control { version: 1, at_us: 0, object }).await.unwrap();
-
+        campaign_runs(&*log).await;
         let db = Db::open(&directory.path().join("sms.db"), "sms").await.unwrap();
         let ctx = Ctx::test(clock.clone(), "one");
         let storm = StormLog::new(Arc::clone(&log), StormConfig::calm(1));
@@ -181,54 +149,28 @@ impl World {
         let gateway = SmsGateway::with_registry(&ctx, ports, view, config, contents.clone()).await;
         let gateway = gateway.unwrap_or_else(|error| panic!("{}", error.0));
         let rpc = Arc::new(gateway.rpc());
-        let task_ctx = ctx.clone();
-        let run = ctx.spawn("sms", async move {
-            Box::new(gateway).run(task_ctx).await.unwrap_or_else(|error| panic!("{}", error.0));
-        });
-        Self { ctx, log, storm, taken, refused, contents, rpc, run, _directory: directory }
+        let running = Running::start(&ctx, gateway);
+        Self { ctx, log, storm, taken, refused, contents, rpc, running, _directory: directory }
     }
 
     async fn release(&self, text: &str, names: &[&str]) {
-        let column =
-            event::SlotColumn { name: "ten".to_owned(), values: names.iter().map(|name| (*name).to_owned()).collect() };
         let release = event::Release {
-            chunk: Some(event::ChunkKey { freeze_id: vec![7; 16], variant: 0, chunk: 1 }),
-            release_no: 1,
-            shard: SHARD,
-            campaign_id: CAMPAIGN.to_vec(),
             account: "a".to_owned(),
             lane: event::Lane::Bulk.into(),
-            class: event::Class::PublicInformation.into(),
             sender: "BENTRE".to_owned(),
-            hand_over_by_us: SystemClock::new().now_us() + 20_000_000,
-            slice_length: 100,
             content_hash: text.as_bytes().to_vec(),
-            mask: Mask::first(names.len()).to_vec(),
             msisdns: (0..).map(|number| 84_910_000_000 + number).take(names.len()).collect(),
-            slots: vec![column],
-            synthetic: true,
-            ..Default::default()
+            ..gateway::release(&self.ctx, names)
         };
         self.log.append(vec![record::append::<SmsBulkTopic>(SHARD, bytes::Bytes::new(), &release)]).await.unwrap();
     }
 
-    async fn read<T: Topic>(&self) -> Vec<T::Event> {
-        let end = self.log.end(T::SPEC, SHARD).await.unwrap();
-        let mut reader = self.log.reader(T::SPEC, vec![Position { partition: SHARD, offset: 0 }]).await.unwrap();
-        let mut records = Vec::new();
-        while reader.position(SHARD).unwrap() < end {
-            let read = reader.next(100).await.unwrap();
-            records.extend(read.into_iter().map(|record| <T::Event as prost::Message>::decode(record.value).unwrap()));
-        }
-        records
-    }
-
     async fn outcomes(&self) -> Vec<event::Outcome> {
-        self.read::<OutcomesTopic>().await.into_iter().flat_map(|record| record.outcomes).collect()
+        records::<OutcomesTopic>(&*self.log, SHARD).await.into_iter().flat_map(|record| record.outcomes).collect()
     }
 
     async fn settled(&self) -> Option<event::SliceSettled> {
-        self.read::<SettlementsTopic>().await.into_iter().flat_map(|record| record.slices).next()
+        gateway::settled(&*self.log).await
     }
 
     async fn status(&self) -> pb::AccountStatus {
@@ -238,9 +180,7 @@ impl World {
     }
 
     async fn stop(self) {
-        self.ctx.stop();
-        self.run.await.unwrap();
-        self.ctx.idle().await;
+        self.running.stop().await;
     }
 }
 

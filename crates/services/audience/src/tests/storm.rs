@@ -1,7 +1,7 @@
 //! The same calls while COMMITs and appends lose their answers: nothing is done twice, nothing is lost.
 
 use loa_contract::pb::audience::v1::*;
-use loa_contract::topics::{BlocksTopic, Topic as _};
+use loa_contract::topics::BlocksTopic;
 use loa_testkit::eventually;
 use loa_testkit::storm::log::StormConfig;
 use tonic::{Code, Status};
@@ -46,7 +46,7 @@ async fn one_life(seed: u64) {
     faults.set_share(0.0);
     assert_eq!(added.position, 1, "seed {seed}: one entry, however often it was asked for");
     assert_eq!(world.frozen(&request).await, manifest, "seed {seed}: frozen once");
-    let told = world.blocks(BlocksTopic::SPEC, 0).await;
+    let told = world.blocks::<BlocksTopic>(0).await;
     assert!(told.iter().all(|block| block.position == 1 && !block.lifted), "seed {seed}: {told:?}");
     assert!(!told.is_empty(), "seed {seed}: OK means that it was told");
     eventually("nothing under way is left", async || world.files("tmp").is_empty()).await;

@@ -1,7 +1,7 @@
 //! Suppression: stored, told to everybody, then answered; and it bites at the next freeze.
 
 use loa_contract::pb::audience::v1::*;
-use loa_contract::topics::{BlocksTopic, SuppressionTopic, Topic as _};
+use loa_contract::topics::{BlocksTopic, SuppressionTopic};
 use loa_domain::hash::HashKey;
 use loa_domain::policy::Scope;
 use loa_runtime::rpc::Right;
@@ -32,8 +32,8 @@ async fn everybody_is_told_before_the_answer() {
     let hash = key.number(84_912_000_007);
     assert_eq!((added.address.as_str(), added.hint.as_str(), added.by.as_str()), ("", "07", "lan"));
     assert_eq!((added.address_hash, added.position, added.channel), (format!("{:016x}", hash.0), 1, 1));
-    let of_dispatch = world.blocks(SuppressionTopic::SPEC, hash.shard().number()).await;
-    let of_gateways = world.blocks(BlocksTopic::SPEC, 0).await;
+    let of_dispatch = world.blocks::<SuppressionTopic>(hash.shard().number()).await;
+    let of_gateways = world.blocks::<BlocksTopic>(0).await;
     assert_eq!(of_dispatch, of_gateways);
     let [block] = of_gateways.as_slice() else { panic!("one change is one word: {of_gateways:?}") };
     assert_eq!((block.address_hash, block.scope), (hash.0, Scope::of(key, "so-tttt", "", "").0));
@@ -45,7 +45,7 @@ async fn everybody_is_told_before_the_answer() {
     assert_eq!(mailbox.address_hash, format!("{:016x}", key.mailbox("lan@example.test").0));
     assert!(lift(&world, entry("LAN@example.test")).await.unwrap());
     assert!(!lift(&world, entry("lan@example.test")).await.unwrap(), "it is lifted already");
-    let of_gateways = world.blocks(BlocksTopic::SPEC, 0).await;
+    let of_gateways = world.blocks::<BlocksTopic>(0).await;
     let shown: Vec<(u64, bool)> = of_gateways.iter().map(|block| (block.position, block.lifted)).collect();
     assert_eq!(shown, [(1, false), (2, false), (3, true)]);
 }
@@ -75,7 +75,7 @@ async fn without_the_log_it_is_stored_and_told_later() {
     assert_eq!(listed(&world, 0, "").await.suppressions.len(), 1, "it is stored");
     world.log.away(false);
     // Nobody repeats the call: the holder of the outbox lease tells it.
-    eventually("the gateways are told", async || world.blocks(BlocksTopic::SPEC, 0).await.len() == 1).await;
+    eventually("the gateways are told", async || world.blocks::<BlocksTopic>(0).await.len() == 1).await;
     // Whoever repeats it gets the same entry, and may be sure now.
     let again = world.suppress(entry("0912000003")).await.unwrap();
     assert_eq!(again.position, 1);

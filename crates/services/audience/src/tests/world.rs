@@ -8,17 +8,17 @@ use loa_contract::pb::audience::v1::import_dataset_request::Part;
 use loa_contract::pb::audience::v1::import_dataset_response::Part as Answer;
 use loa_contract::pb::audience::v1::*;
 use loa_contract::pb::event::v1 as event;
-use loa_contract::topics::TopicSpec;
+use loa_contract::topics::Topic;
 use loa_domain::channel::Channel;
 use loa_embedded::EmbeddedLog;
 use loa_parquet::ParquetDatasets;
 use loa_ports::audience::{Route, Router};
 use loa_ports::clock::{Clock, SystemClock};
-use loa_ports::log::{Log, Position};
-use loa_runtime::record::decode;
+use loa_ports::log::Log;
 use loa_runtime::rpc::{Caller, Right};
 use loa_runtime::{Ctx, Service};
 use loa_store::{Db, SqlAudience, SqlLeases, SqlOutbox};
+use loa_testkit::records;
 use loa_testkit::storm::log::{StormConfig, StormLog};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -164,16 +164,8 @@ impl World {
     }
 
     /// Every block on a topic's partition.
-    pub(super) async fn blocks(&self, topic: &'static TopicSpec, partition: u32) -> Vec<event::Block> {
-        let end = self.log.end(topic, partition).await.unwrap();
-        let mut reader = self.log.reader(topic, vec![Position { partition, offset: 0 }]).await.unwrap();
-        let mut found = Vec::new();
-        while reader.position(partition).unwrap_or(0) < end {
-            for record in reader.next(100).await.unwrap() {
-                found.extend(decode::<event::Blocks>(&record).unwrap().blocks);
-            }
-        }
-        found
+    pub(super) async fn blocks<T: Topic<Event = event::Blocks>>(&self, partition: u32) -> Vec<event::Block> {
+        records::<T>(&*self.log, partition).await.into_iter().flat_map(|told| told.blocks).collect()
     }
 }
 

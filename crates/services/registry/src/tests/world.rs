@@ -7,17 +7,15 @@ use loa_contract::convert::timestamp;
 use loa_contract::pb::event::v1::{CampaignControl, Control, control::Object};
 use loa_contract::pb::registry::v1::registry_service_server::RegistryService;
 use loa_contract::pb::registry::v1::*;
-use loa_contract::topics::{ControlTopic, Topic as _};
+use loa_contract::topics::ControlTopic;
 use loa_embedded::{EmbeddedLog, Options};
 use loa_ports::lease::Leases;
-use loa_ports::log::{Log, Position};
 use loa_runtime::peers::Peers;
-use loa_runtime::record::decode;
 use loa_runtime::rpc::{Caller, Right};
 use loa_runtime::{Ctx, Role};
 use loa_store::{Db, SqlLeases, SqlRegistry};
 use loa_testkit::storm::log::{StormConfig, StormLog};
-use loa_testkit::{FakeClock, eventually};
+use loa_testkit::{FakeClock, eventually, records};
 use tempfile::TempDir;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
@@ -197,21 +195,11 @@ impl World {
     /// Every state of an object on control.v1, in order: (version, state).
     pub(super) async fn published(&self, id: &str) -> Vec<(u64, CampaignControl)> {
         let id = id.parse::<loa_domain::ids::CampaignId>().unwrap().to_vec();
-        let end = self.log.end(ControlTopic::SPEC, 0).await.unwrap();
-        let mut reader = self.log.reader(ControlTopic::SPEC, vec![Position { partition: 0, offset: 0 }]).await.unwrap();
-        let mut found = Vec::new();
-        while reader.position(0).unwrap_or(0) < end {
-            for record in reader.next(100).await.unwrap() {
-                let control: Control = decode(&record).unwrap();
-                match control.object {
-                    Some(Object::Campaign(campaign)) if campaign.campaign_id == id => {
-                        found.push((control.version, campaign));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        found
+        let of_object = |control: Control| match control.object {
+            Some(Object::Campaign(campaign)) if campaign.campaign_id == id => Some((control.version, campaign)),
+            _ => None,
+        };
+        records::<ControlTopic>(&*self.log, 0).await.into_iter().filter_map(of_object).collect()
     }
 
     /// The newest state of an object on control.v1, once that is this version or a newer one: a change is published after
