@@ -15,54 +15,35 @@
     reason = "generated; the documentation is in proto/"
 )]
 pub mod pb {
-    /// Records of the topics.
-    pub mod event {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.event.v1");
-        }
+    macro_rules! packages {
+        ($($(#[$doc:meta])* $name:ident,)*) => {
+            $(
+                $(#[$doc])*
+                pub mod $name {
+                    /// Version 1.
+                    pub mod v1 {
+                        include!(concat!(env!("OUT_DIR"), "/loa.", stringify!($name), ".v1.rs"));
+                    }
+                }
+            )*
+        };
     }
-    /// The campaign registry.
-    pub mod registry {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.registry.v1");
-        }
-    }
-    /// Audience.
-    pub mod audience {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.audience.v1");
-        }
-    }
-    /// Dispatch.
-    pub mod dispatch {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.dispatch.v1");
-        }
-    }
-    /// The SMS gateway.
-    pub mod sms {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.sms.v1");
-        }
-    }
-    /// The email gateway.
-    pub mod email {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.email.v1");
-        }
-    }
-    /// The ledger.
-    pub mod report {
-        /// Version 1.
-        pub mod v1 {
-            tonic::include_proto!("loa.report.v1");
-        }
+
+    packages! {
+        /// Records of the topics.
+        event,
+        /// The campaign registry.
+        registry,
+        /// Audience.
+        audience,
+        /// Dispatch.
+        dispatch,
+        /// The SMS gateway.
+        sms,
+        /// The email gateway.
+        email,
+        /// The ledger.
+        report,
     }
 }
 

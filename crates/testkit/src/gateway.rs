@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use loa_contract::pb::event::v1 as event;
-use loa_contract::topics::SettlementsTopic;
+use loa_contract::topics::{SettlementsTopic, SmsBulkTopic, Topic as _};
 use loa_domain::campaign::CampaignState;
+use loa_domain::ids::AccountId;
 use loa_domain::mask::Mask;
-use loa_ports::carrier::{Bind, Pulled};
+use loa_ports::carrier::{Bind, CarrierAccount, IdForm, Pulled, Secret};
 use loa_ports::log::Log;
 use loa_ports::mailer::Connection;
+use loa_runtime::config::SmsAccount;
 use loa_runtime::{Ctx, Service, control};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -54,6 +56,26 @@ pub fn release(ctx: &Ctx, names: &[&str]) -> event::Release {
         synthetic: true,
         ..Default::default()
     }
+}
+
+/// A carrier account whose carrier is made for the test, with every partition.
+pub fn sms_account(id: &str) -> SmsAccount {
+    let carrier = CarrierAccount {
+        id: AccountId::new(id).expect("an id"),
+        address: "127.0.0.1:2775".to_owned(),
+        system_id: "loa".to_owned(),
+        password: Secret(String::new()),
+        system_type: String::new(),
+        window: 50,
+        id_form: IdForm::AsIs,
+        sender_ton_npi: None,
+        status_overrides: Vec::new(),
+        response_timeout: Duration::from_secs(5),
+        enquire_link: Duration::from_secs(30),
+        tls: None,
+    };
+    let partitions = (0..SmsBulkTopic::SPEC.partitions).collect();
+    SmsAccount { carrier, binds: 2, rate: 10_000.0, prefixes: Vec::new(), partitions, simulator: true, parts_max: 5 }
 }
 
 /// The first slice that was settled, if one was.

@@ -9,6 +9,7 @@ pub mod dice;
 pub mod eventually;
 pub mod gateway;
 pub mod otlp;
+pub mod status;
 pub mod storm;
 pub mod suites;
 pub mod topic;

@@ -13,14 +13,13 @@ use loa_contract::pb::event::v1 as event;
 use loa_contract::pb::registry::v1 as registry;
 use loa_contract::topics::{OutcomesTopic, SettlementsTopic, SmsBulkTopic, Topic as _};
 use loa_domain::campaign::CampaignState;
-use loa_domain::ids::{AccountId, CampaignId};
+use loa_domain::ids::CampaignId;
 use loa_domain::mask::Mask;
 use loa_domain::state::RecipientState;
 use loa_embedded::EmbeddedLog;
 use loa_gateway::{LocalBucket, Registry, RegistryAway};
 use loa_ports::carrier::{
-    Bind, BindState, Carrier, CarrierAccount, CarrierReceipt, IdForm, Pulled, Secret, SubmitResult, SubmitSource,
-    SubmitVerdict,
+    Bind, BindState, Carrier, CarrierAccount, CarrierReceipt, Pulled, SubmitResult, SubmitSource, SubmitVerdict,
 };
 use loa_ports::clock::{Clock, SystemClock};
 use loa_ports::log::{Log, Position};
@@ -29,6 +28,7 @@ use loa_runtime::control::{self, ControlView};
 use loa_runtime::{Ctx, Service as _, record};
 use loa_sms::{SmsGateway, SmsPorts};
 use loa_store::{Db, SqlClaims, SqlLeases};
+use loa_testkit::gateway::sms_account;
 use prost::Message as _;
 
 fn chunks() -> u32 {
@@ -172,29 +172,8 @@ async fn main() {
     };
     let view = ControlView::start(&ctx, Arc::clone(&log)).await.unwrap();
     let rate = std::env::args().nth(1).map_or(200_000.0, |rate| rate.parse().unwrap());
-    let carrier = CarrierAccount {
-        id: AccountId::new("a").unwrap(),
-        address: String::new(),
-        system_id: String::new(),
-        password: Secret(String::new()),
-        system_type: String::new(),
-        window: 100,
-        id_form: IdForm::AsIs,
-        sender_ton_npi: None,
-        status_overrides: Vec::new(),
-        response_timeout: Duration::from_secs(5),
-        enquire_link: Duration::from_secs(30),
-        tls: None,
-    };
-    let account = SmsAccount {
-        carrier,
-        binds: 1,
-        rate,
-        prefixes: Vec::new(),
-        partitions: (0..64).collect(),
-        simulator: true,
-        parts_max: 5,
-    };
+    let mut account = SmsAccount { binds: 1, rate, ..sms_account("a") };
+    account.carrier.window = 100;
     let gateway =
         SmsGateway::with_registry(&ctx, ports, view, SmsConfig { accounts: vec![account] }, Arc::new(Contents));
     let gateway = gateway.await.unwrap_or_else(|error| panic!("{}", error.0));

@@ -13,24 +13,24 @@ use loa_contract::pb::registry::v1 as registry;
 use loa_contract::pb::sms::v1 as pb;
 use loa_contract::pb::sms::v1::sms_service_server::SmsService as _;
 use loa_contract::topics::{OutcomesTopic, SmsBulkTopic};
-use loa_domain::ids::{AccountId, CampaignId};
+use loa_domain::ids::CampaignId;
 use loa_domain::state::RecipientState;
 use loa_domain::text::{Coding, decode, split_header};
 use loa_embedded::EmbeddedLog;
 use loa_gateway::{LocalBucket, Registry, RegistryAway};
 use loa_ports::carrier::{
-    Bind, BindState, Carrier, CarrierAccount, CarrierReceipt, IdForm, NotStored, Pulled, Secret, Submit, SubmitResult,
-    SubmitSource, SubmitVerdict,
+    Bind, BindState, Carrier, CarrierAccount, CarrierReceipt, NotStored, Pulled, Submit, SubmitResult, SubmitSource,
+    SubmitVerdict,
 };
 use loa_ports::clock::{Clock as _, SystemClock};
 use loa_ports::log::Log;
-use loa_runtime::config::{SmsAccount, SmsConfig};
+use loa_runtime::config::SmsConfig;
 use loa_runtime::control::ControlView;
 use loa_runtime::rpc::{Caller, Right};
 use loa_runtime::{Ctx, record};
 use loa_sms::{SmsGateway, SmsPorts};
 use loa_store::{Db, SqlClaims, SqlLeases};
-use loa_testkit::gateway::{self, CAMPAIGN, Line, Running, SHARD, Talk, campaign_runs};
+use loa_testkit::gateway::{self, CAMPAIGN, Line, Running, SHARD, Talk, campaign_runs, sms_account};
 use loa_testkit::storm::log::{StormConfig, StormLog};
 use loa_testkit::{eventually, records};
 
@@ -145,7 +145,7 @@ impl World {
             bucket: Arc::new(LocalBucket::new(clock)),
         };
         let view = ControlView::start(&ctx, Arc::clone(&log)).await.unwrap();
-        let config = SmsConfig { accounts: vec![account()] };
+        let config = SmsConfig { accounts: vec![sms_account("a")] };
         let gateway = SmsGateway::with_registry(&ctx, ports, view, config, contents.clone()).await;
         let gateway = gateway.unwrap_or_else(|error| panic!("{}", error.0));
         let rpc = Arc::new(gateway.rpc());
@@ -182,25 +182,6 @@ impl World {
     async fn stop(self) {
         self.running.stop().await;
     }
-}
-
-fn account() -> SmsAccount {
-    let carrier = CarrierAccount {
-        id: AccountId::new("a").unwrap(),
-        address: "127.0.0.1:2775".to_owned(),
-        system_id: "loa".to_owned(),
-        password: Secret(String::new()),
-        system_type: String::new(),
-        window: 50,
-        id_form: IdForm::AsIs,
-        sender_ton_npi: None,
-        status_overrides: Vec::new(),
-        response_timeout: Duration::from_secs(5),
-        enquire_link: Duration::from_secs(30),
-        tls: None,
-    };
-    let partitions = (0..64).collect();
-    SmsAccount { carrier, binds: 2, rate: 10_000.0, prefixes: Vec::new(), partitions, simulator: true, parts_max: 5 }
 }
 
 fn accepts(submit: &Submit) -> SubmitVerdict {

@@ -26,7 +26,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel as Transport, Endpoint};
 use tonic::{Request, Status};
-use tonic_types::StatusExt as _;
+
+pub(super) use loa_testkit::status::fields;
 
 use crate::{Audience, Options, Ports};
 
@@ -261,13 +262,4 @@ pub(super) fn campaign(number: u128, dataset: &str) -> FreezeRequest {
 pub(super) fn people(count: u32) -> String {
     let rows: String = (0..count).map(|number| format!("A{number},0{},Ten{number}\n", 912_000_000 + number)).collect();
     format!("account_id,msisdn,slots.ten\n{rows}")
-}
-
-/// The faulty fields of an INVALID_ARGUMENT, in order.
-#[track_caller]
-pub(super) fn fields(status: &Status) -> Vec<String> {
-    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status:?}");
-    let faults = status.get_details_bad_request().expect("details").field_violations;
-    assert!(faults.iter().all(|fault| !fault.description.is_empty()));
-    faults.into_iter().map(|fault| fault.field).collect()
 }

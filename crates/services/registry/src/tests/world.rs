@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
+pub(super) use loa_testkit::status::fields;
+
 use super::audience::FakeAudience;
 use crate::Registry;
 use crate::calls::RegistryCalls;
@@ -231,15 +233,6 @@ pub(super) fn with<T>(user: &str, rights: &[Right], message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Caller { user: user.to_owned(), rights: rights.to_vec() });
     request
-}
-
-/// The faulty fields of an INVALID_ARGUMENT, in order.
-#[track_caller]
-pub(super) fn fields(status: &Status) -> Vec<String> {
-    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status:?}");
-    let faults = status.get_details_bad_request().expect("details").field_violations;
-    assert!(faults.iter().all(|fault| !fault.description.is_empty()));
-    faults.into_iter().map(|fault| fault.field).collect()
 }
 
 /// The stable reason of a refusal.

@@ -1,7 +1,7 @@
 //! The correlator on a real log and a real store, with time turned by hand.
 
 use loa_contract::pb::event::v1 as event;
-use loa_contract::topics::{OutcomesTopic, ReceiptsTopic, ReferencesTopic, Topic as _};
+use loa_contract::topics::{OutcomesTopic, ReceiptsTopic, ReferencesTopic};
 use loa_domain::hash::HashKey;
 use loa_domain::state::RecipientState;
 use loa_embedded::EmbeddedLog;
@@ -10,8 +10,7 @@ use loa_ports::clock::SystemClock;
 use loa_ports::lease::Held;
 use loa_store::{Db, SqlClaims};
 use loa_testkit::storm::log::{StormConfig, StormLog};
-use loa_testkit::{FakeClock, eventually};
-use prost::Message as _;
+use loa_testkit::{FakeClock, eventually, records};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -90,17 +89,11 @@ impl World {
 
     /// Indices and states on outcomes.v1, in order.
     async fn outcomes(&self) -> Vec<(u32, u32)> {
-        let end = self.log.end(OutcomesTopic::SPEC, SHARD).await.unwrap();
-        let from = vec![Position { partition: SHARD, offset: 0 }];
-        let mut reader = self.log.reader(OutcomesTopic::SPEC, from).await.unwrap();
         let mut outcomes = Vec::new();
-        while reader.position(SHARD).unwrap() < end {
-            for record in reader.next(100).await.unwrap() {
-                let record = event::Outcomes::decode(record.value).unwrap();
-                assert!(record.outcomes.iter().all(|outcome| outcome.receipt && outcome.release_no == 3));
-                assert!(record.outcomes.iter().all(|outcome| record.chunks[outcome.chunk as usize].shard == SHARD));
-                outcomes.extend(record.outcomes.iter().map(|outcome| (outcome.index, outcome.state)));
-            }
+        for record in records::<OutcomesTopic>(&*self.log, SHARD).await {
+            assert!(record.outcomes.iter().all(|outcome| outcome.receipt && outcome.release_no == 3));
+            assert!(record.outcomes.iter().all(|outcome| record.chunks[outcome.chunk as usize].shard == SHARD));
+            outcomes.extend(record.outcomes.iter().map(|outcome| (outcome.index, outcome.state)));
         }
         outcomes
     }
