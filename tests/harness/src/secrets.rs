@@ -71,26 +71,50 @@ impl Secrets {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_canary_line_is_caught_in_every_writing() {
-        let people = People { seed: 9, count: 10, bad_rows: 2 };
-        let secrets = Secrets::of(&people);
-        let (number, mailbox) = (people.msisdn(3), people.mailbox(11));
+    /// Lines that name a person, in every writing that can be told from other numbers without knowing the person.
+    fn canaries(people: &People, person: u64) -> Vec<String> {
+        let (number, mailbox) = (people.msisdn(person), people.mailbox(person));
         let national = number - 84_000_000_000;
-        for line in [
+        vec![
             format!("submitted to={number}"),
             format!("to=+{number} x"),
             format!("to 0{national}"),
-            format!("to {national}."),
             format!("0{} {:03} {:03}", national / 1_000_000, national / 1_000 % 1_000, national % 1_000),
             format!("RCPT TO:<{mailbox}>"),
             format!("mail to {}", mailbox.to_uppercase()),
             format!("text=\"xin chào {CANARY}\""),
-        ] {
+        ]
+    }
+
+    #[test]
+    fn a_canary_line_is_caught_in_every_writing() {
+        let people = People { seed: 9, count: 10, bad_rows: 2 };
+        let secrets = Secrets::of(&people);
+        let bare = format!("to {}.", people.msisdn(3) - 84_000_000_000);
+        for line in canaries(&people, 3).into_iter().chain(canaries(&people, 11)).chain([bare]) {
             assert_eq!(secrets.found_in(&format!("fine\n{line}\n")), [2], "{line}");
         }
         for line in ["loa listens on 127.0.0.1:7400", "chunk=3 count=912345678901234567", "a@b.example.test", ""] {
             assert_eq!(secrets.found_in(line), [0_usize; 0], "{line}");
         }
+    }
+
+    /// What CI runs over the output of all tests: it knows no person, and finds each.
+    #[test]
+    fn the_output_of_the_tests_is_searched() {
+        let searched = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/nobody");
+            let ended = std::process::Command::new(script).arg(file.path()).output().unwrap();
+            (ended.status.code(), String::from_utf8(ended.stdout).unwrap().lines().count())
+        };
+        let clean = "running 7 tests\nstorm: LOA_SEED=912345678\ntest 0912345678abcdef ... ok\nlongest wait 84 ms\n\
+                     0.0912345678 s, 84912345678ns\nid 01999999-0912-7000-8000-0912345678ab\ntin@bentre.example.test\n";
+        assert_eq!(searched(clean), (Some(0), 0));
+        assert_eq!(searched("").0, Some(2), "nothing to search is no good news");
+        let people = People { seed: 10, count: 200, bad_rows: 0 };
+        let named: Vec<String> = (0..200).flat_map(|person| canaries(&people, person)).collect();
+        assert_eq!(searched(&format!("{clean}{}\n", named.join("\n"))), (Some(1), named.len()));
     }
 }
