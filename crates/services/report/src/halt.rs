@@ -6,21 +6,18 @@
 //! Must stay true: only running bulk campaigns are halted; halting again is harmless, so it is tried until it is done.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use loa_contract::convert;
 use loa_contract::pb::event::v1 as event;
-use loa_contract::pb::registry::v1 as registry;
 use loa_contract::topics::{Keep, TopicSpec};
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::Lane;
 use loa_domain::ids::CampaignId;
 use loa_runtime::control::ControlView;
-use loa_runtime::{Ctx, Role};
+
+use crate::registry::Registry;
 
 const HOUR_US: i64 = 3_600 * 1_000_000;
-/// Registry answers when the log has the halt; longer is tried again.
-const HALT_WAIT: Duration = Duration::from_secs(5);
 
 /// The oldest record that was not taken yet, by topic, since the last look.
 #[derive(Debug, Default)]
@@ -78,32 +75,35 @@ fn is_stoppable(control: &event::CampaignControl) -> bool {
 }
 
 /// Halts running bulk campaigns, all or those named; whether none is left running.
-pub(crate) async fn halt_bulk(ctx: &Ctx, view: &ControlView, named: Option<&[CampaignId]>, reason: &str) -> bool {
+pub(crate) async fn halt_bulk(
+    registry: &dyn Registry,
+    view: &ControlView,
+    named: Option<&[CampaignId]>,
+    reason: &str,
+) -> bool {
     let mut all = true;
     for control in view.campaigns().iter().filter(|control| is_stoppable(control)) {
         let Ok(id) = convert::campaign_id(&control.campaign_id) else { continue };
         if named.is_none_or(|named| named.contains(&id)) {
-            all &= halt(ctx, id, reason).await;
+            all &= halt(registry, id, reason).await;
         }
     }
     all
 }
 
-async fn halt(ctx: &Ctx, id: CampaignId, reason: &str) -> bool {
-    let mut client = registry::registry_service_client::RegistryServiceClient::new(ctx.peers().channel(Role::Registry));
-    let request = registry::HaltCampaignRequest { id: id.to_string(), reason: reason.to_owned() };
-    let why = match tokio::time::timeout(HALT_WAIT, client.halt_campaign(request)).await {
-        Ok(Ok(_)) => {
+async fn halt(registry: &dyn Registry, id: CampaignId, reason: &str) -> bool {
+    match registry.halt(id, reason).await {
+        Ok(()) => {
             tracing::error!(campaign = %id, reason, "a campaign was halted");
-            return true;
+            true
         }
         // Over or cancelled meanwhile: there is nothing to halt.
-        Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => return true,
-        Ok(Err(status)) => format!("{:?}", status.code()),
-        Err(_) => "no answer".to_owned(),
-    };
-    tracing::error!(campaign = %id, why, "a campaign could not be halted; it is tried again");
-    false
+        Err(status) if status.code() == tonic::Code::FailedPrecondition => true,
+        Err(status) => {
+            tracing::error!(campaign = %id, code = ?status.code(), "a campaign could not be halted; it is tried again");
+            false
+        }
+    }
 }
 
 #[cfg(test)]

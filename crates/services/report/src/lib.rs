@@ -8,10 +8,13 @@ mod counts;
 mod export;
 mod halt;
 mod ledger;
+mod registry;
 mod results;
 mod rpc;
 mod service;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use rpc::ReportRpc;

@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::chunks::{Chunks, RemoteChunks, Wanted};
 use crate::halt::{Backlog, halt_bulk};
+use crate::registry::{Registry, RemoteRegistry};
 use crate::results::{Answer, REPLY_AGE_US_MAX};
 use crate::rpc::ReportRpc;
 use crate::shard::{Gap, Missing, NotTaken, ShardLedger};
@@ -54,6 +55,7 @@ pub struct Report {
     config: ReportConfig,
     view: ControlView,
     chunks: Arc<dyn Chunks>,
+    registry: Arc<dyn Registry>,
     calls: mpsc::Receiver<FlushCall>,
     call: mpsc::Sender<FlushCall>,
     ctx: Ctx,
@@ -69,9 +71,20 @@ impl Report {
         view: ControlView,
         config: ReportConfig,
     ) -> Self {
+        let peers = (Arc::new(RemoteChunks(ctx.clone())) as _, Arc::new(RemoteRegistry(ctx.clone())) as _);
+        Self::with_peers(ctx, (store, leases, log), view, config, peers)
+    }
+
+    /// The role with others in the place of audience and registry.
+    pub(crate) fn with_peers(
+        ctx: &Ctx,
+        (store, leases, log): (Arc<dyn ReportStore>, Arc<dyn Leases>, Arc<dyn Log>),
+        view: ControlView,
+        config: ReportConfig,
+        (chunks, registry): (Arc<dyn Chunks>, Arc<dyn Registry>),
+    ) -> Self {
         let (call, calls) = mpsc::channel(FLUSH_CALLS_MAX);
-        let chunks = Arc::new(RemoteChunks(ctx.clone()));
-        Self { store, leases, log, config, view, chunks, calls, call, ctx: ctx.clone() }
+        Self { store, leases, log, config, view, chunks, registry, calls, call, ctx: ctx.clone() }
     }
 
     /// Its gRPC service.
@@ -106,6 +119,7 @@ impl Service for Report {
             config: report.config,
             view: report.view,
             chunks: report.chunks,
+            registry: report.registry,
             ctx: ctx.clone(),
             keeper,
             shards: BTreeMap::new(),
@@ -134,6 +148,7 @@ struct Running {
     config: ReportConfig,
     view: ControlView,
     chunks: Arc<dyn Chunks>,
+    registry: Arc<dyn Registry>,
     ctx: Ctx,
     keeper: LeaseKeeper,
     shards: BTreeMap<u32, (Held, ShardLedger)>,
@@ -264,7 +279,7 @@ impl Running {
         campaigns.sort_unstable();
         campaigns.dedup();
         let reason = format!("{code}: the ledger lost records of {topic}; compare with the carriers, then resume");
-        if !halt_bulk(&self.ctx, &self.view, Some(&campaigns), &reason).await {
+        if !halt_bulk(self.registry.as_ref(), &self.view, Some(&campaigns), &reason).await {
             // The reader still stands at the gap and says so again.
             return tokio::time::sleep(HALT_RETRY).await;
         }
@@ -416,7 +431,9 @@ impl Running {
         if self.keeper.held(DONE).is_empty() {
             return;
         }
-        if let Err(error) = crate::watch::look(&self.ctx, self.store.as_ref(), &self.view, &mut self.told).await {
+        if let Err(error) =
+            crate::watch::look(self.registry.as_ref(), self.store.as_ref(), &self.view, &mut self.told).await
+        {
             tracing::warn!(%error, "the totals could not be looked at");
         }
     }
@@ -430,7 +447,7 @@ impl Running {
         if let Some(behind) = self.backlog.take_behind(self.ctx.now_us()) {
             let code = "LOA-023";
             tracing::error!(topic = behind.topic, hours = behind.hours, code, "the ledger is too far behind for bulk");
-            halt_bulk(&self.ctx, &self.view, None, &behind.reason()).await;
+            halt_bulk(self.registry.as_ref(), &self.view, None, &behind.reason()).await;
         }
     }
 

@@ -6,23 +6,22 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use loa_contract::convert;
-use loa_contract::pb::registry::v1 as registry;
 use loa_domain::campaign::CampaignState;
 use loa_domain::ids::CampaignId;
 use loa_domain::state::RecipientState;
 use loa_ports::store::StoreError;
 use loa_ports::store::report::ReportStore;
 use loa_runtime::control::ControlView;
-use loa_runtime::{Ctx, Role};
 
 use crate::ledger::Whole;
+use crate::registry::Registry;
 
 /// How often the totals are looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks once at every campaign under way.
 pub(crate) async fn look(
-    ctx: &Ctx,
+    registry: &dyn Registry,
     store: &dyn ReportStore,
     view: &ControlView,
     told: &mut HashSet<CampaignId>,
@@ -34,7 +33,7 @@ pub(crate) async fn look(
             continue;
         }
         let whole = Whole::read(store, view, id).await?;
-        if whole.complete && whole.of(RecipientState::Open) == 0 && complete(ctx, id).await {
+        if whole.complete && whole.of(RecipientState::Open) == 0 && complete(registry, id).await {
             told.insert(id);
         }
     }
@@ -42,10 +41,9 @@ pub(crate) async fn look(
     Ok(())
 }
 
-async fn complete(ctx: &Ctx, campaign: CampaignId) -> bool {
-    let mut client = registry::registry_service_client::RegistryServiceClient::new(ctx.peers().channel(Role::Registry));
-    match client.complete_campaign(registry::CompleteCampaignRequest { id: campaign.to_string() }).await {
-        Ok(_) => true,
+async fn complete(registry: &dyn Registry, campaign: CampaignId) -> bool {
+    match registry.complete(campaign).await {
+        Ok(()) => true,
         Err(status) => {
             tracing::warn!(%campaign, code = ?status.code(), "registry could not be told that a campaign is done");
             false
