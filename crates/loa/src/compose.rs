@@ -144,7 +144,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
     let view = ControlView::start(&ctx, Arc::clone(&log)).await.map_err(|error| Failure::of(&error))?;
     same_installation(&view, log.as_ref(), &hash_key, ctx.now_us()).await?;
     let readiness = Readiness::default();
-    let endpoint = format!("http://{}", addresses.grpc);
+    let endpoint = own_url(&config, addresses.grpc);
     let base = Base {
         ctx: ctx.clone(),
         config: config.clone(),
@@ -242,15 +242,19 @@ fn users(config: &Config, keys: Option<&Keys>) -> Result<(Users, String), Failur
 }
 
 fn peers(config: &Config, roles: &[Role], grpc: SocketAddr, system_key: &str) -> Result<Peers, Failure> {
-    let tls = config.grpc.tls.as_ref();
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let own = format!("{scheme}://{}", reachable(grpc));
+    let own = own_url(config, grpc);
     let mut endpoints: HashMap<Role, String> = config.endpoints.clone();
     for &role in roles {
         endpoints.insert(role, own.clone());
     }
-    let tls = tls.map(client_tls).transpose()?;
+    let tls = config.grpc.tls.as_ref().map(client_tls).transpose()?;
     Peers::new(&endpoints, tls.as_ref(), system_key).map_err(|error| Failure::of(&error))
+}
+
+/// How this process's gRPC is reached.
+fn own_url(config: &Config, grpc: SocketAddr) -> String {
+    let scheme = if config.grpc.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(grpc))
 }
 
 /// A wildcard address is reached on loopback.
