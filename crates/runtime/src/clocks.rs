@@ -89,9 +89,9 @@ impl Sample {
     /// What it means.
     pub fn verdict(self) -> Verdict {
         match self.certain_us() {
-            ..=WARN_US => Verdict::Agree,
-            ..=STOP_US => Verdict::Warn,
-            _ => Verdict::Stop,
+            us if us > STOP_US => Verdict::Stop,
+            us if us > WARN_US => Verdict::Warn,
+            _ => Verdict::Agree,
         }
     }
 }

@@ -11,6 +11,7 @@ mod ledger;
 mod registry;
 mod results;
 mod rpc;
+mod running;
 mod service;
 mod shard;
 #[cfg(test)]
