@@ -16,9 +16,18 @@ pub(crate) struct Figure {
     pub(crate) cpu_us_per_message: Cpu,
     /// Of the Loa process at its highest.
     pub(crate) rss_mib_peak: u64,
+    /// The engine alone in the same run (texts).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) raw: Option<Raw>,
     /// The goal, and whether this run met it.
     pub(crate) goal: &'static str,
     pub(crate) met: bool,
+}
+
+/// The engine without claims, ledger and log.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Raw {
+    pub(crate) per_second: f64,
 }
 
 /// User and system time per message, in microseconds.

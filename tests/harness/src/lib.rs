@@ -12,6 +12,7 @@ pub mod capture;
 pub mod claims;
 pub mod clock;
 pub mod http;
+pub mod kills;
 pub mod plan;
 pub mod process;
 pub mod secrets;
