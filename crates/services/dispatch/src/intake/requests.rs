@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 use super::{Asked, Batch, Intake};
+use crate::work::{LOG_GAPS, LOG_GAPS_HELP};
 
 /// The kind of lease of a partition of requests.v1.
 pub(crate) const REQUESTS: &str = "requests";
@@ -111,6 +112,7 @@ impl Requests {
         let records = match records {
             Ok(records) => records,
             Err(LogError::Gap { partition, start, wanted, .. }) => {
+                self.intake.ctx.metrics().counter(LOG_GAPS, LOG_GAPS_HELP).inc();
                 tracing::error!(
                     code = "LOA-111",
                     partition,

@@ -34,6 +34,9 @@ use crate::intake::requests::{self, REQUEST_PARTITIONS, REQUESTS};
 use crate::options::Options;
 use crate::service::Dispatch;
 
+/// Gaps of every topic that dispatch reads.
+pub(crate) const LOG_GAPS: &str = "loa_dispatch_log_gaps_total";
+pub(crate) const LOG_GAPS_HELP: &str = "Log gaps met";
 /// The kind of lease of a shard.
 const SHARD: &str = "shard";
 /// Records of one read, at most.
@@ -148,7 +151,7 @@ impl Meters {
         Self {
             rows: counter("loa_dispatch_rows_total", "Release rows stored"),
             recipients: counter("loa_dispatch_offered_total", "Recipients offered to gateways"),
-            gaps: counter("loa_dispatch_log_gaps_total", "Log gaps met"),
+            gaps: counter(LOG_GAPS, LOG_GAPS_HELP),
         }
     }
 }
