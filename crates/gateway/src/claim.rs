@@ -43,7 +43,8 @@ impl<M: Medium> Engine<M> {
             let all = tokio::select! {
                 () = self.over() => return,
                 () = self.claim_wake.notified() => false,
-                _ = tick.tick() => true,
+                // At rest no deadline can pass; whoever brings work wakes this task.
+                _ = tick.tick(), if !self.is_at_rest() => true,
                 Ok(()) = changed.changed() => true,
             };
             if all {
@@ -61,6 +62,11 @@ impl<M: Medium> Engine<M> {
                 }
             }
         }
+    }
+
+    /// Nothing waits and nothing is claimed.
+    fn is_at_rest(&self) -> bool {
+        self.accounts.iter().all(|account| account.queue().is_at_rest())
     }
 
     fn collect(self: &Arc<Self>, all: bool) -> Vec<Batch> {

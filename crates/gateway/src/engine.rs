@@ -103,6 +103,8 @@ pub struct Engine<M: Medium> {
     pub(crate) live: Mutex<Live>,
     pub(crate) outbox: Outbox,
     pub(crate) claim_wake: Notify,
+    /// There may be marks or watermarks to store.
+    pub(crate) store_wake: Notify,
     /// Held while claims are made and acted upon.
     pub(crate) claiming: tokio::sync::Mutex<()>,
     pub(crate) halted: Mutex<Vec<CampaignId>>,
@@ -136,6 +138,7 @@ impl<M: Medium> Engine<M> {
             live: Mutex::default(),
             outbox: Outbox::default(),
             claim_wake: Notify::new(),
+            store_wake: Notify::new(),
             claiming: tokio::sync::Mutex::default(),
             halted: Mutex::default(),
             failure: watch::Sender::new(None),

@@ -28,7 +28,7 @@ use crate::settle;
 
 /// Settlements and references gather at most this long.
 const GATHER: Duration = Duration::from_millis(50);
-/// Marks and watermarks are stored this often.
+/// Marks and watermarks gather this long before they are stored.
 const STORE_EVERY: Duration = Duration::from_millis(200);
 /// Marks of one transaction, at most.
 const MARKS_MAX: usize = 2_000;
@@ -162,6 +162,7 @@ impl<M: Medium> Engine<M> {
                 live.published(key, mark);
             }
         });
+        self.store_wake.notify_one();
         true
     }
 
@@ -208,6 +209,10 @@ impl<M: Medium> Engine<M> {
     /// Stores marks and watermarks until the engine is over.
     pub(crate) async fn store_loop(self: Arc<Self>) {
         loop {
+            tokio::select! {
+                () = self.over() => return,
+                () = self.store_wake.notified() => {}
+            }
             tokio::select! {
                 () = self.over() => return,
                 () = tokio::time::sleep(STORE_EVERY) => {}

@@ -90,6 +90,11 @@ impl<R> Queue<R> {
         self.pending_messages[lane]
     }
 
+    /// No slice waits for its claim, and none is claimed and not finished.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.begun == 0 && self.pending.iter().all(VecDeque::is_empty)
+    }
+
     /// Slices under a claim of this process that are not finished.
     pub(crate) fn begun(&self) -> usize {
         self.begun

@@ -147,6 +147,9 @@ impl<M: Medium> Lane<M> {
         let place = (self.lane, record.partition);
         let keys = (0..offer.slices()).map(|slice| offer.slice(slice));
         let new = self.engine.live(|live| live.read(place, record.offset, keys));
+        if new.is_empty() {
+            self.engine.store_wake.notify_one(); // the watermark may have passed it at once
+        }
         let mut queue = self.engine.accounts[self.account].queue();
         for key in new {
             queue.offer(Pending { offer: Arc::clone(&offer), slice: key.slice, place });

@@ -221,12 +221,13 @@ impl Looker {
     }
 
     async fn look(&mut self, now: Duration) -> Result<(), StoreError> {
+        let wants: Vec<Want> = self.wants.clone().into_iter().filter(|want| !self.may_skip(want)).collect();
+        if wants.is_empty() {
+            return Ok(());
+        }
         let nodes = self.leases.nodes().await?;
         let alive = self.alive(&nodes, now);
-        for want in self.wants.clone() {
-            if self.may_skip(&want) {
-                continue;
-            }
+        for want in wants {
             let rows = self.leases.rows(&want.kind, want.count).await?;
             self.forget_what_others_have(&want.kind, &rows);
             self.take_what_is_free(&want, &rows, &alive).await?;

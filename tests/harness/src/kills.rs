@@ -4,6 +4,7 @@
 //! Must stay true: claims are read from the store after each kill, before Loa starts again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use loa_contract::pb::report::v1 as report;
 use loa_domain::ids::{ChunkKey, MessageId, SliceKey};
@@ -97,11 +98,18 @@ async fn in_doubt_within(site: &mut Site, in_the_air: BTreeSet<SliceKey>) -> Res
     }
 }
 
-/// One line a chunk.
+/// One line a chunk: `freeze.variant.chunk: 0-99 300-399`.
 fn list(in_doubt: &BTreeSet<MessageId>) {
-    let mut chunks: BTreeMap<ChunkKey, Vec<u16>> = BTreeMap::new();
-    in_doubt.iter().for_each(|message| chunks.entry(message.chunk).or_default().push(message.index));
-    for (chunk, indices) in chunks {
-        say(format!("  {}.{}.{}: {indices:?}", chunk.freeze, chunk.variant, chunk.chunk));
+    let mut chunks: BTreeMap<ChunkKey, Vec<RangeInclusive<u16>>> = BTreeMap::new();
+    for message in in_doubt {
+        let runs = chunks.entry(message.chunk).or_default();
+        match runs.last_mut() {
+            Some(run) if run.end().checked_add(1) == Some(message.index) => *run = *run.start()..=message.index,
+            _ => runs.push(message.index..=message.index),
+        }
+    }
+    for (chunk, runs) in chunks {
+        let runs: Vec<String> = runs.iter().map(|run| format!("{}-{}", run.start(), run.end())).collect();
+        say(format!("  {}.{}.{}: {}", chunk.freeze, chunk.variant, chunk.chunk, runs.join(" ")));
     }
 }

@@ -42,6 +42,8 @@ const PARTS_PER_TURN_MAX: usize = 1_000;
 const RECEIPTS_WAITING_MAX: usize = 5_000;
 /// How often time-outs are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while no submit is under way.
+const TICK_AT_REST: Duration = Duration::from_secs(1);
 /// How long a closed connection may take to write its last octets.
 const LAST_WRITE: Duration = Duration::from_millis(500);
 /// How long a bind that must end by itself (stopped by the carrier, receipts not stored) waits for open answers.
@@ -141,6 +143,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
         let mut stopping = self.drive.stopping.clone();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick_at_rest = tokio::time::interval(TICK_AT_REST);
+        tick_at_rest.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut storing: Option<Storing<'a>> = None;
         let mut storing_tokens = Vec::new();
         let mut ready: Option<Ready<'a>> = None;
@@ -171,12 +175,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
                 _ => None,
             };
             let parked = self.tokens.len() >= RECEIPTS_WAITING_MAX && self.ending.is_none();
+            let at_rest = self.is_at_rest();
             let (session, buffer, flush) = (&self.session, &mut self.buffer, &mut self.flush);
             let space = (!parked).then(|| buffer.space());
             let woken = tokio::select! {
                 biased;
                 patience = asked_to_stop(&mut stopping), if self.ending.is_none() => Woken::Stop(patience),
-                _ = tick.tick() => Woken::Tick,
+                _ = tick.tick(), if !at_rest => Woken::Tick,
+                _ = tick_at_rest.tick(), if at_rest => Woken::Tick,
                 stored = wait(&mut storing) => Woken::Stored(stored),
                 exchanged = exchange(&mut self.stream, session.out(), flush, space) => Woken::Exchanged(exchanged),
                 () = wait(&mut ready), if wants_ready => Woken::Ready,
@@ -274,6 +280,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Driver<'a, S> {
 }
 
 impl<S> Driver<'_, S> {
+    /// Bound, and no submit and no end is under way.
+    fn is_at_rest(&self) -> bool {
+        self.session.state() == State::Bound && self.session.in_flight() == 0 && self.ending.is_none()
+    }
+
     /// Pulls nothing more; the connection is closed when all answers are there or the patience has ended.
     fn end(&mut self, why: Ended, patience: Duration) {
         if self.ending.is_none() {

@@ -36,10 +36,10 @@ pub(crate) const LEASE: &str = "correlator";
 const WATERMARKS: &str = "correlator";
 /// Outcomes gather at most this long.
 const GATHER: Duration = Duration::from_millis(200);
-/// Watermarks are stored every so many rounds.
-const STORE_ROUNDS: u64 = 5;
-/// Old references are dropped every so many rounds.
-const EXPIRE_ROUNDS: u64 = 3_000;
+/// Watermarks are stored this often.
+const STORE_EVERY: Duration = Duration::from_secs(1);
+/// Old references are dropped this often.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 /// Outcomes in memory that are published before their time.
 const OUTCOMES_MAX: usize = 20_000;
 const READ_MAX: usize = 256;
@@ -116,19 +116,24 @@ impl Correlator {
     /// Works until `over` resolves; then publishes what it has.
     pub(crate) async fn run(mut self, mut changes: mpsc::Receiver<Change>, over: impl Future<Output = ()>) {
         tokio::pin!(over);
-        let mut tick = tokio::time::interval(GATHER);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut rounds = 0_u64;
+        let [mut publish, mut store, mut expire] = [GATHER, STORE_EVERY, EXPIRE_EVERY].map(|period| {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            tick
+        });
         loop {
             tokio::select! {
                 () = &mut over => break,
                 Some(change) = changes.recv() => self.change(change).await,
                 records = self.references.next(READ_MAX) => self.take_references(records).await,
                 records = self.receipts.next(READ_MAX) => self.take_receipts(records).await,
-                _ = tick.tick() => {
-                    rounds += 1;
-                    self.round(rounds).await;
+                _ = publish.tick(), if self.outcomes.len() > 0 => self.publish().await,
+                _ = store.tick() => {
+                    self.give_up();
+                    self.publish().await;
+                    self.store().await;
                 }
+                _ = expire.tick() => self.expire(),
             }
             if self.outcomes.len() >= OUTCOMES_MAX {
                 self.publish().await;
@@ -138,16 +143,10 @@ impl Correlator {
         self.store().await;
     }
 
-    async fn round(&mut self, rounds: u64) {
-        self.give_up();
-        self.publish().await;
-        if rounds.is_multiple_of(STORE_ROUNDS) {
-            self.store().await;
-        }
-        if rounds.is_multiple_of(EXPIRE_ROUNDS) {
-            let now_us = self.ctx.now_us();
-            self.partitions.values_mut().for_each(|partition| partition.book.expire(now_us, &mut self.chunks));
-        }
+    /// Drops what no receipt will come for any more.
+    fn expire(&mut self) {
+        let now_us = self.ctx.now_us();
+        self.partitions.values_mut().for_each(|partition| partition.book.expire(now_us, &mut self.chunks));
     }
 
     async fn change(&mut self, change: Change) {
