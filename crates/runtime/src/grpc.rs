@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use loa_domain::limits::GRPC_MESSAGE_BYTES_MAX;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tower::{Layer, Service as TowerService};
 
@@ -133,7 +133,8 @@ impl Service for GrpcServer {
             server = server.tls_config(tls)?;
         }
         let routes = self.routes.add_service(health).add_service(reflection);
-        let incoming = TcpListenerStream::new(self.listener);
+        // Without it a small answer, such as leave to send more, waits for the peer's delayed acknowledgement.
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let stopping = ctx.clone();
         server
             .layer(Authenticate(self.users))

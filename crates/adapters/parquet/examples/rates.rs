@@ -1,11 +1,11 @@
 //! Prints how fast this machine imports, counts and freezes: `cargo run --release -p loa-parquet --example rates -- 2000000`.
 //!
-//! The file has the columns and the shape of a subscriber file; a tenth of the freeze's people share addresses.
+//! The file is the one that `loa sim people` writes. The import is told by its phases: the spool with its sync, reading the
+//! rows, writing the buckets with theirs.
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 #![allow(clippy::unwrap_used, reason = "a measurement that fails shall say so")]
 
-use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loa_contract::pb::audience::v1 as pb;
@@ -13,19 +13,54 @@ use loa_domain::channel::{Channel, Class};
 use loa_domain::hash::{AddressHash, HashKey};
 use loa_domain::ids::{CampaignId, FreezeId, Shard};
 use loa_parquet::ParquetDatasets;
-use loa_ports::audience::{Datasets, FreezeInputs, ImportJob, Progress, Route, Router, Suppressions, Watch};
+use loa_ports::audience::{Datasets, FreezeInputs, ImportJob, Progress, Route, Router, Stage, Suppressions, Watch};
 use loa_ports::clock::{Clock, SystemClock};
 use loa_ports::store::StoreError;
+use loa_sim::people::People;
 use uuid::Uuid;
 
-const HEADER: &str = "account_id,msisdn,email,service,payment,customer_kind,commune_code,age_band,language,smartphone,consent_ads,dnc,\
-                      tags,slots.danh_xung,slots.ten\n";
+/// Bytes of one piece of an upload.
+const PIECE_BYTES: usize = 256 * 1024;
 
 struct Always;
 
 impl Watch for Always {
     fn go_on(&self, _: Progress) -> bool {
         true
+    }
+}
+
+/// Notes when reading ended and writing began.
+struct Phases<'a> {
+    clock: &'a dyn Clock,
+    written_from: Mutex<Option<Spent>>,
+}
+
+impl Watch for Phases<'_> {
+    fn go_on(&self, progress: Progress) -> bool {
+        if progress.stage == Stage::Writing {
+            self.written_from.lock().unwrap().get_or_insert_with(|| Spent::now(self.clock));
+        }
+        true
+    }
+}
+
+/// The clock's time and this process's CPU time.
+#[derive(Clone, Copy)]
+struct Spent {
+    at: Duration,
+    cpu: Duration,
+}
+
+impl Spent {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { at: clock.monotonic(), cpu: cpu() }
+    }
+
+    fn tell(name: &str, rows: u64, from: Self, to: Self) {
+        let (took, cpu) = (to.at - from.at, to.cpu - from.cpu);
+        let each = 1e6 / per_second(rows, cpu);
+        println!("{name:<8} {:>10.0} rows/s  {took:.3?}  {each:.2} µs CPU a row", per_second(rows, took));
     }
 }
 
@@ -46,13 +81,26 @@ fn main() {
     let clock = Arc::new(SystemClock::new());
     let datasets = ParquetDatasets::open(directory.path(), HashKey::new([1; 16]), threads, clock.clone()).unwrap();
     let import_id = Uuid::from_u128(1);
-    let bytes = spool(&datasets, import_id, rows);
-    println!("{rows} rows, {} MB, {threads} threads", bytes / 1_000_000);
+    let mut file = Vec::new();
+    People { seed: 1, count: rows, bad_rows: 0 }.write(&mut file).unwrap();
+    println!("{rows} rows, {} MB, {threads} threads", file.len() / 1_000_000);
 
+    let started = Spent::now(&*clock);
+    let mut spool = datasets.spool(import_id).unwrap();
+    file.chunks(PIECE_BYTES).for_each(|piece| spool.write(piece).unwrap());
+    spool.finish().unwrap();
+    drop(file);
+    let spooled = Spent::now(&*clock);
+    Spent::tell("spool", rows, started, spooled);
     let job = ImportJob { import_id, dataset: "rates".to_owned(), version: 1, synthetic: true, base: None };
-    let (imported, took) = timed(&*clock, || datasets.import(&job, &Always).unwrap());
-    let report = &imported.report;
-    println!("import   {:>10.0} rows/s  {took:?}  {report:?}", per_second(rows, took));
+    let phases = Phases { clock: &*clock, written_from: Mutex::new(None) };
+    let imported = datasets.import(&job, &phases).unwrap();
+    let written = Spent::now(&*clock);
+    let read = phases.written_from.into_inner().unwrap().unwrap();
+    Spent::tell("read", rows, spooled, read);
+    Spent::tell("write", rows, read, written);
+    Spent::tell("import", rows, spooled, written);
+    println!("{:?}", imported.report);
 
     let rule = "commune in district(\"Ba Tri\") and age in 18..60 and has mobile".parse().unwrap();
     let (counts, took) = timed(&*clock, || datasets.count(import_id, &rule).unwrap());
@@ -74,36 +122,6 @@ fn main() {
         );
     }
     println!("peak memory {} MiB", peak_mib());
-}
-
-/// Writes the file without holding it.
-fn spool(datasets: &ParquetDatasets, import_id: Uuid, rows: u64) -> u64 {
-    let mut spool = datasets.spool(import_id).unwrap();
-    let communes = ["28777", "29110", "29167", "28756", "29182", "28901"];
-    let ages = ["18-24", "25-34", "35-44", "45-59", "60-69", "70+"];
-    let names = ["Lan", "An", "Hương", "Dũng", "Phượng", "Y", "Tuyết", "Khoa"];
-    let mut block = HEADER.as_bytes().to_vec();
-    for row in 0..rows {
-        let mixed = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
-        let pick = |list: &[&'static str], shift: u32| list[usize::try_from(mixed >> shift).unwrap() % list.len()];
-        let number = 910_000_000 + row % (rows * 9 / 10).clamp(1, 9_999_999);
-        let email = if mixed % 5 == 0 { format!("p{row}@example.test") } else { String::new() };
-        writeln!(
-            block,
-            "BT{row:08},0{number},{email},mobile,prepaid,person,{},{},vi,yes,none,none,{},chị,{}",
-            pick(&communes, 3),
-            pick(&ages, 7),
-            pick(&["", "", "dua", "dua|tom"], 11),
-            pick(&names, 17)
-        )
-        .unwrap();
-        if block.len() > 1_000_000 {
-            spool.write(&block).unwrap();
-            block.clear();
-        }
-    }
-    spool.write(&block).unwrap();
-    spool.finish().unwrap()
 }
 
 fn inputs(import_id: Uuid, text: &str) -> FreezeInputs {
@@ -141,6 +159,14 @@ fn timed<T>(clock: &dyn Clock, work: impl FnOnce() -> T) -> (T, Duration) {
 
 fn per_second(count: u64, took: Duration) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+}
+
+/// CPU time of this process, as Linux tells it in ticks of 10 ms.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 /// The most memory this process had, as Linux tells it.

@@ -80,7 +80,7 @@ pub fn ledger(ledger: &report::CampaignLedger) -> Value {
     });
     json!({
         "campaign_id": ledger.campaign_id, "title": ledger.title, "state": ledger.state, "complete": ledger.complete,
-        "as_of": time(ledger.as_of.as_ref()), "variants": variants.collect::<Vec<_>>(),
+        "records_missed": ledger.records_missed, "as_of": time(ledger.as_of.as_ref()), "variants": variants.collect::<Vec<_>>(),
     })
 }
 

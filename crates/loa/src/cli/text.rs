@@ -96,6 +96,14 @@ pub fn ledger(lang: Lang, ledger: &CampaignLedger) -> String {
             out.push_str(&format!("      {reason}: {}\n", lang.number(count)));
         }
     }
+    if ledger.records_missed > 0 {
+        let missed = lang.number(ledger.records_missed);
+        let note = lang.pick(
+            "bản ghi bị lỡ trước khi đọc; số liệu có thể thiếu, xem LOA-021",
+            "records were dropped before they were read; figures may lack words, see LOA-021",
+        );
+        out.push_str(&format!("  ! {missed} {note}\n"));
+    }
     out
 }
 
