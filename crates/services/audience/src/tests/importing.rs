@@ -1,5 +1,8 @@
 //! Import, list, count, rejects: as a person and as a program meets them.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use loa_contract::pb::audience::v1::import_dataset_response::Part as Answer;
 use loa_contract::pb::audience::v1::*;
 use loa_runtime::rpc::Right;
@@ -8,6 +11,9 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::world::{World, begin, data, fields, people, start, with};
+
+/// Longest upload of a few pieces.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_becomes_a_dataset() {
@@ -44,6 +50,18 @@ async fn a_file_becomes_a_dataset() {
         (1, "ben-tre", "")
     );
     assert!(world.files("spool").is_empty() && world.files("tmp").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_whose_pieces_are_all_there_at_once_never_waits_for_its_writer() {
+    let world = World::new().await;
+    let csv = people(2);
+    for round in 0..12 {
+        let pieces = csv.as_bytes().chunks(8).map(Bytes::copy_from_slice).map(data);
+        let messages = std::iter::once(begin(start(&format!("tron-{round}")))).chain(pieces).collect();
+        let report = tokio::time::timeout(UPLOAD_LIMIT, world.upload(messages)).await.expect("the upload stands still");
+        assert_eq!(report.unwrap().accepted, 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

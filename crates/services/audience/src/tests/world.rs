@@ -22,8 +22,8 @@ use loa_testkit::records;
 use loa_testkit::storm::log::{StormConfig, StormLog};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel as Transport, Endpoint};
 use tonic::{Request, Status};
 
@@ -200,7 +200,7 @@ async fn serve(ctx: &Ctx, audience: Audience) -> Client {
     let stopping = ctx.clone();
     ctx.spawn("grpc", async move {
         let serving = tonic::transport::Server::builder().add_service(server);
-        let incoming = TcpListenerStream::new(listener);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         serving.serve_with_incoming_shutdown(incoming, async move { stopping.stopping().await }).await.unwrap();
     });
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
