@@ -2,6 +2,7 @@
 //! and creates that are repeated.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use loa_contract::DESCRIPTORS;
 use loa_contract::pb::{
@@ -11,7 +12,7 @@ use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
 use loa_harness::users::Users;
 use loa_harness::wait::{answer, patiently};
-use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault, plan};
+use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault, plan, wait_for};
 use loa_runtime::rpc::Right;
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -507,8 +508,12 @@ async fn status_and_report(users: &Users, id: &str, number: u64) -> TestResult {
     patiently(async || viewer.email().get_status(ask).await).await?;
     patiently(async || viewer.dispatch().get_status(dispatch::GetStatusRequest {}).await).await?;
     let find = report::FindRequest { address: number.to_string() };
-    let found = patiently(async || users.operator.report().find(find.clone()).await).await?;
-    assert_eq!(found.into_inner().found.len(), 1);
+    // The ledger follows: its owner may still be loading the campaign.
+    wait_for("the number is found", Duration::from_secs(30), async || {
+        let found = users.operator.report().find(find.clone()).await?.into_inner().found;
+        Ok((found.len() == 1).then_some(()))
+    })
+    .await?;
     let watch = report::WatchLedgerRequest { campaign_id: id.to_owned() };
     let watch = patiently(async || viewer.report().watch_ledger(watch.clone()).await).await?;
     assert!(watch.into_inner().message().await?.is_some(), "a watch begins with the ledger as it stands");
