@@ -32,11 +32,16 @@ impl TurnedClock {
         let of_day = (now_us + LOCAL_US).rem_euclid(DAY_US);
         self.ahead_us.store(hour * HOUR_US - of_day, Ordering::SeqCst);
     }
+
+    /// How far it is ahead of the machine's; negative = behind.
+    pub fn ahead_us(&self) -> i64 {
+        self.ahead_us.load(Ordering::SeqCst)
+    }
 }
 
 impl Clock for TurnedClock {
     fn now_us(&self) -> i64 {
-        self.machine.now_us() + self.ahead_us.load(Ordering::SeqCst)
+        self.machine.now_us() + self.ahead_us()
     }
 
     fn monotonic(&self) -> Duration {

@@ -64,6 +64,8 @@ pub struct Receipts {
     pub on_other_bind: bool,
     /// Identifier and state also stand in TLVs.
     pub tlvs: bool,
+    /// The carrier's clock, by which it writes dates, is ahead of the machine's by this much; negative = behind.
+    pub clock_ahead_us: i64,
 }
 
 impl Default for Receipts {
@@ -77,6 +79,7 @@ impl Default for Receipts {
             delay: Duration::ZERO,
             on_other_bind: false,
             tlvs: true,
+            clock_ahead_us: 0,
         }
     }
 }

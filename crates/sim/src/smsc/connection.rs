@@ -264,8 +264,8 @@ impl Desk {
         while self.awaiting.len() < RECEIPT_WINDOW {
             let due = self.pending.pop_front_if(|pending| pending.due <= self.round.now);
             let Some(pending) = due else { break };
-            let (form, tlvs) = (self.shared.config.id_form, self.round.receipts.tlvs);
-            if let Some(sequence) = self.writer.write(session, &pending, form, tlvs, self.round.unix_us) {
+            let (form, receipts) = (self.shared.config.id_form, &self.round.receipts);
+            if let Some(sequence) = self.writer.write(session, &pending, form, receipts, self.round.unix_us) {
                 self.awaiting.push_back((sequence, pending));
                 sent += 1;
             }

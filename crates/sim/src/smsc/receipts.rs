@@ -12,6 +12,8 @@ use loa_wire_smpp::server::ServerSession;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::config::Receipts;
+
 /// An address of at most 20 octets, copied without an allocation.
 #[derive(Clone, Copy)]
 pub(super) struct Short {
@@ -162,7 +164,7 @@ impl Writer {
         session: &mut ServerSession,
         pending: &Pending,
         form: IdForm,
-        tlvs: bool,
+        receipts: &Receipts,
         now_us: u64,
     ) -> Option<u32> {
         let (word, number, error) = match pending.state {
@@ -174,7 +176,8 @@ impl Writer {
         let id = receipt_id(form, pending.id, &mut digits);
         self.text.clear();
         let delivered = if number == 2 { &b"001"[..] } else { b"000" };
-        let (submitted, done) = (self.submitted.of(pending.submitted_us), self.done.of(now_us));
+        let dated = |us: u64| us.saturating_add_signed(receipts.clock_ahead_us);
+        let (submitted, done) = (self.submitted.of(dated(pending.submitted_us)), self.done.of(dated(now_us)));
         for piece in [
             b"id:",
             id,
@@ -193,7 +196,7 @@ impl Writer {
             self.text.extend_from_slice(piece);
         }
         self.tlvs.clear();
-        if tlvs {
+        if receipts.tlvs {
             put_tlv(&mut self.tlvs, tag::MESSAGE_STATE, &[number]);
             let mut value = [0; 21];
             value[..id.len()].copy_from_slice(id);

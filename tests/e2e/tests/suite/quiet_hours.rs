@@ -5,6 +5,7 @@ use loa_harness::seed::seed;
 use loa_harness::storm::Weather;
 use loa_harness::turns::beside_others;
 use loa_harness::{Kind, Plan, SiteOptions, TestResult};
+use loa_sim::smsc::Receipts;
 
 use crate::stopped::nothing_leaves_after;
 
@@ -28,6 +29,8 @@ async fn at_night_a_campaign_holds() -> TestResult {
     assert!(ledger.variants.iter().all(|one| one.open == PEOPLE), "who is held is open: {ledger:?}");
 
     clock.turn_to_local_hour(10);
+    // The carrier lives in the same day.
+    site.sims.smsc.set_receipts(Receipts { clock_ahead_us: clock.ahead_us(), ..Receipts::default() });
     let ledger = site.finished(&id).await?;
     assert!(ledger.variants.iter().all(|one| one.skipped == 0 && one.delivered + one.in_doubt == PEOPLE), "{ledger:?}");
     site.finish().await.map(drop)

@@ -15,9 +15,8 @@ use loa_domain::limits::RECEIPT_HOURS_MAX;
 
 /// A receipt that finds no reference waits this long for it.
 pub(crate) const PARK: Duration = Duration::from_secs(60);
-/// Carriers' dates may differ from ours by this much: some write them in another zone than they say, and ids come again
-/// after days.
-const CLOCK_SLACK_US: i64 = 14 * 3_600 * 1_000_000;
+/// Carriers' clocks may differ from ours by this much.
+const CLOCK_SLACK_US: i64 = 3_600 * 1_000_000;
 const REFERENCE_US_MAX: i64 = RECEIPT_HOURS_MAX * 3_600 * 1_000_000;
 
 /// A part that waits for its receipt.
