@@ -58,16 +58,23 @@ impl Core {
         self.ctx.hash_key()
     }
 
-    /// Runs heavy work of the engine beside the runtime.
-    pub(crate) async fn heavy<T: Send + 'static>(
+    /// Runs heavy work of the engine beside the runtime. It begins at the call, not when its end is first awaited: others may
+    /// wait for what it takes or makes before they ask for its end.
+    pub(crate) fn heavy<T: Send + 'static, F>(
         &self,
-        work: impl FnOnce(&dyn Datasets) -> Result<T, DatasetError> + Send + 'static,
-    ) -> Result<T, DatasetError> {
+        work: F,
+    ) -> impl Future<Output = Result<T, DatasetError>> + use<T, F>
+    where
+        F: FnOnce(&dyn Datasets) -> Result<T, DatasetError> + Send + 'static,
+    {
         let datasets = Arc::clone(&self.datasets);
-        tokio::task::spawn_blocking(move || work(datasets.as_ref())).await.unwrap_or_else(|error| {
-            let source = std::io::Error::other(error.to_string());
-            Err(DatasetError::Storage { doing: "finish the work: its thread was lost".to_owned(), source })
-        })
+        let running = tokio::task::spawn_blocking(move || work(datasets.as_ref()));
+        async move {
+            running.await.unwrap_or_else(|error| {
+                let source = std::io::Error::other(error.to_string());
+                Err(DatasetError::Storage { doing: "finish the work: its thread was lost".to_owned(), source })
+            })
+        }
     }
 }
 

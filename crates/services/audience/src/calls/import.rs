@@ -116,8 +116,6 @@ async fn spool(
     let mut received = Received { bytes: 0, told_at: Instant::now() };
     loop {
         let message = tokio::select! {
-            // The writer first: it begins when it is first asked, and a full queue waits for it.
-            biased;
             // The disk failed, or it would still be waiting for pieces.
             early = &mut written => return Err(early.err().map_or_else(lost, |error| dataset_status(&error))),
             () = core.ctx.stopping() => return Err(dataset_status(&DatasetError::Stopped)),
