@@ -19,16 +19,12 @@ impl Running {
             let channel = control.variants.first().and_then(|variant| convert::channel(variant.channel).ok());
             let code = channel.map_or(0, loa_domain::channel::Channel::code);
             if let Some((_, ledger)) = self.shards.get_mut(&shard) {
+                // Who its recipients are is told by outcomes.v1.
                 ledger.add_single_chunk(missing.chunk, missing.campaign, code, "");
             }
-            // Its recipients are told by outcomes.v1; until then the word cannot be placed.
-            return self.single_room(missing, shard);
+        } else {
+            self.load_campaign(&control).await;
         }
-        self.load_campaign(&control).await;
-        self.shards.get(&shard).is_some_and(|(_, ledger)| ledger.chunk(missing.chunk).is_some())
-    }
-
-    fn single_room(&self, missing: Missing, shard: u32) -> bool {
         self.shards.get(&shard).is_some_and(|(_, ledger)| ledger.chunk(missing.chunk).is_some())
     }
 

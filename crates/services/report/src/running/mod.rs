@@ -125,11 +125,14 @@ impl Running {
     async fn change(&mut self, change: Change) {
         match change {
             Change::Gained(held) if held.kind == SHARD => {
-                if let Err(ServiceError(error)) = self.open(&held).await {
+                while let Err(ServiceError(error)) = self.open(&held).await {
                     tracing::warn!(shard = held.number, %error, "a shard of the ledger could not be opened; it is tried again");
-                    tokio::time::sleep(RETRY).await;
-                    if self.keeper.holds(&held) {
-                        Box::pin(self.change(Change::Gained(held))).await;
+                    tokio::select! {
+                        () = self.ctx.stopping() => return,
+                        () = tokio::time::sleep(RETRY) => {}
+                    }
+                    if !self.keeper.holds(&held) {
+                        return;
                     }
                 }
             }
