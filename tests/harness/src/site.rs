@@ -187,6 +187,37 @@ impl Site {
         self.addresses().first().map(|addresses| addresses.grpc).ok_or_else(|| fault("nothing runs at this site"))
     }
 
+    /// Stops in good order and starts again: the process, or the first of the instances.
+    pub async fn stop_and_start(&mut self) -> Result<(), Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => {
+                let ended = process.stop().await?;
+                if !ended.success() {
+                    return Err(fault(format!("a stop settles what is in flight, and loa ended with {ended}")));
+                }
+                process.start_again().await
+            }
+            Loa::Storm(storm) => {
+                storm.stop_instance(0).await?;
+                storm.start_instance(0).await
+            }
+        }
+    }
+
+    /// Kills and starts again: the process, or the second of the instances.
+    pub async fn kill_and_start(&mut self) -> Result<(), Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => {
+                process.kill().await?;
+                process.start_again().await
+            }
+            Loa::Storm(storm) => {
+                storm.cut_instance(1)?;
+                storm.start_instance(1).await
+            }
+        }
+    }
+
     /// The folder of its Loa's data.
     pub fn data(&self) -> PathBuf {
         match &self.loa {

@@ -10,7 +10,7 @@ use loa_harness::seed::seed;
 use loa_harness::storm::Weather;
 use loa_harness::turns::beside_others;
 use loa_harness::wait::patiently;
-use loa_harness::{Kind, Loa, Plan, SiteOptions, TestResult, capture, wait_for};
+use loa_harness::{Kind, Plan, SiteOptions, TestResult, capture, wait_for};
 use loa_sim::mail::{Fault, Rule, Who};
 use loa_sim::people::People;
 use loa_sim::smsc::{Faults, Refusal};
@@ -59,16 +59,7 @@ async fn scenario(options: SiteOptions, spans: Spans) -> TestResult {
         // A look-up of something that is no number is refused; neither answer may stand in the log.
         let _answer = site.users().operator.report().find(FindRequest { address }).await.map(drop);
     }
-    match &mut site.loa {
-        Loa::Process(process) => {
-            process.kill().await?;
-            process.start_again().await?;
-        }
-        Loa::Storm(storm) => {
-            storm.cut_instance(1)?;
-            storm.start_instance(1).await?;
-        }
-    }
+    site.kill_and_start().await?;
     site.finished(&id).await?;
 
     let printed = site.printed().await?;

@@ -4,7 +4,7 @@
 use loa_harness::clock::unix_us;
 use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
-use loa_harness::{Loa, Plan, Site, SiteOptions, TestResult};
+use loa_harness::{Plan, Site, SiteOptions, TestResult};
 
 use crate::stopped::nothing_leaves_after;
 
@@ -44,28 +44,9 @@ async fn scenario(options: SiteOptions) -> TestResult {
 
 /// Everybody is stopped and started once, and killed and started once.
 async fn restart(site: &mut Site, id: &str) -> TestResult {
-    match &mut site.loa {
-        Loa::Process(process) => {
-            let ended = process.stop().await?;
-            assert!(ended.success(), "a stop settles what is in flight: {ended}");
-            process.start_again().await?;
-        }
-        Loa::Storm(storm) => {
-            storm.stop_instance(0).await?;
-            storm.start_instance(0).await?;
-        }
-    }
+    site.stop_and_start().await?;
     assert_eq!(site.campaign(id).await?.state, "paused");
-    match &mut site.loa {
-        Loa::Process(process) => {
-            process.kill().await?;
-            process.start_again().await?;
-        }
-        Loa::Storm(storm) => {
-            storm.cut_instance(1)?;
-            storm.start_instance(1).await?;
-        }
-    }
+    site.kill_and_start().await?;
     assert_eq!(site.campaign(id).await?.state, "paused");
     Ok(())
 }
