@@ -1,7 +1,8 @@
 //! The last look: may this message leave now?
 //!
 //! Must stay true: nothing of bulk or normal leaves unless control.v1 and blocks.v1 were known to their end at most 1.5 s
-//! ago, and no bulk by a clock that differs from the database's by more than 5 s; a block is decided by the function that decides releases.
+//! ago, and no bulk by a clock that differs from the database's by more than 5 s; a block is decided by the function that
+//! decides releases.
 
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::{Class, Lane};

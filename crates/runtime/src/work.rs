@@ -16,7 +16,7 @@ use crate::lease::{LeaseKeeper, Want};
 use crate::outbox::{OUTBOX, Publisher};
 
 /// How often the outbox is looked for what is left.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Younger records are still being published by who stored them, in microseconds.
 const LEFT_AFTER_US: i64 = 1_000_000;
 /// Records of the outbox published at once, at most.

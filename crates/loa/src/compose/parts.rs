@@ -36,7 +36,7 @@ use crate::exit::Failure;
 /// How often retention is looked after.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often readiness is looked after.
-const READY_EVERY: Duration = Duration::from_secs(1);
+const READY_EVERY: Duration = Duration::from_millis(250);
 /// Threads of one import or freeze.
 const AUDIENCE_THREADS: usize = 2;
 

@@ -21,7 +21,7 @@ use crate::change::NotChanged;
 use crate::core::Core;
 
 /// How often the store is asked for work that nobody has rung for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 const FREEZE: &str = "freeze";
 const SCHEDULE: &str = "schedule";
