@@ -19,7 +19,7 @@ use crate::ctx::Ctx;
 const BEAT_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Where this node holds all there is, it looks this often only: what decides is the fence in each transaction.
-const LOOKS_SKIPPED: u32 = 3;
+const LOOKS_SKIPPED: u32 = 7;
 const SILENCE: Duration = Duration::from_millis(LEASE_SILENCE_MS);
 /// Own leases are given up when the store has not taken a beat for this long: others may take them at 4 s.
 const OWN_SILENCE: Duration = Duration::from_millis(LEASE_SILENCE_MS - 1_000);
