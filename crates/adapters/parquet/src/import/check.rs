@@ -191,7 +191,10 @@ impl<'a> Checker<'a> {
             }
             Column::Tags => {
                 for value in list(text)? {
-                    person.tags |= self.tags.mask(&tag(value)?);
+                    person.tags |= match self.tags.known(value) {
+                        Some(mask) => mask,
+                        None => self.tags.learn(value, &tag(value)?),
+                    };
                 }
             }
             Column::Slot(slot) => {
@@ -236,13 +239,11 @@ fn code<'s>(text: &str, all: impl IntoIterator<Item = (&'s str, u8)> + Clone) ->
     })
 }
 
-fn list(text: &str) -> Result<Vec<&str>, CellFault> {
-    let values: Vec<&str> = text.split(LIST_SEPARATORS).map(str::trim).filter(|value| !value.is_empty()).collect();
-    if values.len() > LIST_MAX {
-        return Err(fault(
-            "list_too_long",
-            format!("the list has {} values, at most {LIST_MAX} are allowed", values.len()),
-        ));
+fn list(text: &str) -> Result<impl Iterator<Item = &str>, CellFault> {
+    let values = text.split(LIST_SEPARATORS).map(str::trim).filter(|value| !value.is_empty());
+    let count = values.clone().count();
+    if count > LIST_MAX {
+        return Err(fault("list_too_long", format!("the list has {count} values, at most {LIST_MAX} are allowed")));
     }
     Ok(values)
 }

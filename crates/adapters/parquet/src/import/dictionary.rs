@@ -3,7 +3,6 @@
 //! Must stay true: a delta goes on with the dictionaries of its base, so the base's codes keep their meaning.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use loa_domain::admin::{self, CommuneCode};
@@ -11,17 +10,23 @@ use loa_domain::admin::{self, CommuneCode};
 /// Different tags of one dataset, at most: one bit each.
 pub(super) const TAGS_MAX: usize = 64;
 
+/// Codes have five digits.
+const COMMUNE_NUMBERS: usize = 100_000;
+/// Spellings of tags that a thread remembers, at most.
+const SPELLINGS_MAX: usize = 1_024;
+
 /// Every commune that a row may name, whatever the day; a file does not say of which day its geography is.
 #[derive(Debug)]
 pub(super) struct Communes {
     codes: Vec<String>,
-    index: HashMap<CommuneCode, u16>,
+    /// By the code's number; 0 = no such commune.
+    index: Vec<u16>,
 }
 
 impl Communes {
     /// The base's communes in their order, then all others by code.
     pub(super) fn new(base: &[String]) -> Self {
-        let mut communes = Self { codes: Vec::new(), index: HashMap::new() };
+        let mut communes = Self { codes: Vec::new(), index: vec![0; COMMUNE_NUMBERS] };
         base.iter().for_each(|code| communes.add(code.clone()));
         let mut known: Vec<CommuneCode> = admin::communes().iter().map(|commune| commune.code).collect();
         known.sort_unstable();
@@ -30,16 +35,18 @@ impl Communes {
     }
 
     fn add(&mut self, code: String) {
-        let (Some(parsed), Ok(index)) = (CommuneCode::parse(&code), u16::try_from(self.codes.len())) else { return };
-        if let Entry::Vacant(place) = self.index.entry(parsed) {
-            place.insert(index);
+        let Ok(next) = u16::try_from(self.codes.len() + 1) else { return };
+        let place = CommuneCode::parse(&code).and_then(|code| self.index.get_mut(usize::try_from(code.number()).ok()?));
+        if let Some(place) = place.filter(|place| **place == 0) {
+            *place = next;
             self.codes.push(code);
         }
     }
 
     /// The index of a code, from 1.
     pub(super) fn index(&self, code: &str) -> Option<u16> {
-        CommuneCode::parse(code).and_then(|code| self.index.get(&code)).map(|index| index + 1)
+        let number = usize::try_from(CommuneCode::parse(code)?.number()).ok()?;
+        self.index.get(number).copied().filter(|index| *index != 0)
     }
 
     /// The codes in order of their index.
@@ -79,30 +86,30 @@ impl Tags {
     }
 }
 
-/// What one thread knows of the tags.
+/// What one thread knows of the tags, by the spelling met in the file.
 #[derive(Debug)]
 pub(super) struct KnownTags<'a> {
     tags: &'a Tags,
-    bits: HashMap<String, u32>,
+    masks: HashMap<String, u64>,
 }
 
 impl<'a> KnownTags<'a> {
     pub(super) fn new(tags: &'a Tags) -> Self {
-        Self { tags, bits: HashMap::new() }
+        Self { tags, masks: HashMap::new() }
     }
 
-    /// The mask of one tag; 0 when there are too many, which refuses the file in the end.
-    pub(super) fn mask(&mut self, tag: &str) -> u64 {
-        if let Some(bit) = self.bits.get(tag) {
-            return 1 << bit;
+    /// The mask of a spelling met before.
+    pub(super) fn known(&self, spelling: &str) -> Option<u64> {
+        self.masks.get(spelling).copied()
+    }
+
+    /// The mask of a tag, remembered under its spelling; 0 when there are too many tags, which refuses the file in the end.
+    pub(super) fn learn(&mut self, spelling: &str, tag: &str) -> u64 {
+        let Some(bit) = self.tags.bit(tag) else { return 0 };
+        if self.masks.len() < SPELLINGS_MAX {
+            self.masks.insert(spelling.to_owned(), 1 << bit);
         }
-        match self.tags.bit(tag) {
-            Some(bit) => {
-                self.bits.insert(tag.to_owned(), bit);
-                1 << bit
-            }
-            None => 0,
-        }
+        1 << bit
     }
 }
 
@@ -126,15 +133,18 @@ mod tests {
     fn the_65th_tag_is_one_too_many() {
         let tags = Tags::new(&["dua".to_owned()]);
         let mut known = KnownTags::new(&tags);
-        assert_eq!(known.mask("tom"), 2);
-        assert_eq!(known.mask("dua"), 1);
+        assert_eq!(known.known("TOM"), None);
+        assert_eq!(known.learn("TOM", "tom"), 2);
+        assert_eq!(known.known("TOM"), Some(2));
+        assert_eq!(known.learn("dua", "dua"), 1);
         for number in 0..62 {
-            assert_eq!(known.mask(&format!("t{number}")), 4 << number);
+            let tag = format!("t{number}");
+            assert_eq!(known.learn(&tag, &tag), 4 << number);
         }
         assert_eq!(tags.into_names().map(|names| names.len()), Ok(64));
         let tags = Tags::new(&(0..64).map(|number| number.to_string()).collect::<Vec<_>>());
-        assert_eq!(KnownTags::new(&tags).mask("new"), 0);
-        assert_eq!(KnownTags::new(&tags).mask("newer"), 0);
+        assert_eq!(KnownTags::new(&tags).learn("new", "new"), 0);
+        assert_eq!(KnownTags::new(&tags).learn("newer", "newer"), 0);
         assert_eq!(tags.into_names(), Err("new".to_owned()));
     }
 }

@@ -172,6 +172,15 @@ fn write_rejects(results: &Receiver<BlockRejects>, rejects: &mut RejectsWriter, 
     }
 }
 
+/// A row without its line end.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    bytes: &'a [u8],
+    /// The same as text, where it is known to be text without NUL.
+    text: Option<&'a str>,
+    is_bad_quote: bool,
+}
+
 /// Reads the rows of blocks, one thread's part.
 struct BlockReader<'a> {
     checker: Checker<'a>,
@@ -186,6 +195,9 @@ struct BlockReader<'a> {
 impl BlockReader<'_> {
     fn block(&mut self, block: &Block) -> Result<(), DatasetError> {
         let bytes = block.bytes.as_slice();
+        // Looked at once for all rows; only where one of them is odd is each row looked at by itself.
+        let text = std::str::from_utf8(bytes).ok().filter(|_| !bytes.contains(&0));
+        let has_quotes = bytes.contains(&b'"');
         let (mut at, mut line) = (0, block.first_line);
         let mut found = Vec::new();
         while at < bytes.len() {
@@ -194,12 +206,12 @@ impl BlockReader<'_> {
                 RowEnd::BadQuote { end, next } => (end, next, true),
                 RowEnd::Incomplete => break,
             };
-            let row = &bytes[at..end];
-            if !row.is_empty() {
+            if at < end {
                 self.rows += 1;
-                self.row(row, line, is_bad_quote, block.is_too_long, &mut found)?;
+                let row = Row { bytes: &bytes[at..end], text: text.and_then(|text| text.get(at..end)), is_bad_quote };
+                self.row(&row, line, block.is_too_long, &mut found)?;
             }
-            line += if is_bad_quote { 1 } else { lines(&bytes[at..next]) };
+            line += if is_bad_quote || !has_quotes { 1 } else { lines(&bytes[at..next]) };
             at = next;
         }
         Ok(())
@@ -207,14 +219,14 @@ impl BlockReader<'_> {
 
     fn row<'r>(
         &mut self,
-        row: &'r [u8],
+        row: &Row<'r>,
         line: u64,
-        is_bad_quote: bool,
         is_too_long: bool,
         found: &mut Vec<std::borrow::Cow<'r, str>>,
     ) -> Result<(), DatasetError> {
         self.checker.clear();
-        let text = match std::str::from_utf8(row) {
+        let Row { bytes: row, text, is_bad_quote } = *row;
+        let text = match text.map_or_else(|| std::str::from_utf8(row), Ok) {
             _ if is_too_long || row.len() > ROW_BYTES_MAX => {
                 self.checker.refuse(
                     "row_too_long",
@@ -222,7 +234,7 @@ impl BlockReader<'_> {
                 );
                 None
             }
-            _ if row.contains(&0) => {
+            _ if text.is_none() && row.contains(&0) => {
                 self.checker.refuse("nul", "the row has a NUL byte; save the file again as CSV UTF-8");
                 None
             }
