@@ -53,6 +53,8 @@ struct Desk {
     submits: u64,
     receives: bool,
     bound: bool,
+    /// The system_id of its bind.
+    login: Vec<u8>,
     /// Answers held back by the simulated latency.
     delayed: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -97,6 +99,7 @@ impl Desk {
             submits: 0,
             receives: false,
             bound: false,
+            login: Vec::new(),
             delayed: VecDeque::new(),
         }
     }
@@ -169,10 +172,11 @@ impl Desk {
         }
         add(bound, 1);
         self.bound = true;
+        self.login = bind.system_id.to_vec();
         self.receives = bind.mode.receives();
         session.accept_bind(sequence, bind.mode, config.system_id.as_bytes());
         if self.receives {
-            self.shared.exchange.join(self.id, &self.outbox);
+            self.shared.exchange.join(&self.login, self.id, &self.outbox);
         }
     }
 
@@ -246,9 +250,10 @@ impl Desk {
         add(&counters.throttled, std::mem::take(&mut round.throttled));
         add(&counters.refused, std::mem::take(&mut round.refused));
         add(&counters.receipts_acknowledged, std::mem::take(&mut round.acknowledged));
-        let elsewhere = !self.receives || (round.receipts.on_other_bind && self.shared.exchange.others(self.id));
+        let elsewhere =
+            !self.receives || (round.receipts.on_other_bind && self.shared.exchange.others(&self.login, self.id));
         if elsewhere {
-            self.shared.exchange.pass_on(self.id, &mut round.fresh);
+            self.shared.exchange.pass_on(&self.login, self.id, &mut round.fresh);
         } else {
             self.pending.append(&mut round.fresh);
         }
@@ -306,7 +311,7 @@ impl Desk {
         }
         self.pending.extend(self.awaiting.drain(..).map(|(_, pending)| pending));
         self.pending.append(&mut self.round.fresh);
-        self.shared.exchange.leave(self.id, &self.outbox, &mut self.pending);
+        self.shared.exchange.leave(&self.login, self.id, &self.outbox, &mut self.pending);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Receipts on their way: which bind carries them, their text, and what was not acknowledged.
 //!
 //! Must stay true: a receipt is forgotten only when the client acknowledged it with status 0; the receipts of a closed
-//! connection wait for the next one that may carry them.
+//! connection wait for the next one of the same login that may carry them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use loa_wire_smpp::pdu::{Address, Message, Tlvs, decimal, put_tlv, tag};
@@ -69,42 +69,49 @@ impl Outbox {
 }
 
 /// Binds that may carry receipts, and receipts for which there is none.
+///
+/// Every login is a world of its own: a carrier tells no customer of another one's messages.
 #[derive(Default)]
 pub(super) struct Exchange {
-    state: Mutex<ExchangeState>,
+    logins: Mutex<HashMap<Vec<u8>, Login>>,
 }
 
+/// What one `system_id` has.
 #[derive(Default)]
-struct ExchangeState {
+struct Login {
     receivers: Vec<(u64, Arc<Outbox>)>,
     orphans: VecDeque<Pending>,
     turn: usize,
 }
 
 impl Exchange {
-    /// A bind may carry receipts from now on; it gets those that wait.
-    pub(super) fn join(&self, connection: u64, outbox: &Arc<Outbox>) {
-        let mut state = lock(&self.state);
+    /// A bind may carry receipts of its login from now on; it gets those that wait.
+    pub(super) fn join(&self, login: &[u8], connection: u64, outbox: &Arc<Outbox>) {
+        let mut logins = lock(&self.logins);
+        let state = logins.entry(login.to_vec()).or_default();
         lock(&outbox.queue).append(&mut state.orphans);
         outbox.filled.notify_one();
         state.receivers.push((connection, Arc::clone(outbox)));
     }
 
-    /// A bind has ended; what it still had goes to others.
-    pub(super) fn leave(&self, connection: u64, outbox: &Outbox, left: &mut VecDeque<Pending>) {
-        let mut state = lock(&self.state);
-        state.receivers.retain(|(number, _)| *number != connection);
+    /// A bind has ended; what it still had goes to others of its login.
+    pub(super) fn leave(&self, login: &[u8], connection: u64, outbox: &Outbox, left: &mut VecDeque<Pending>) {
+        let mut logins = lock(&self.logins);
+        if let Some(state) = logins.get_mut(login) {
+            state.receivers.retain(|(number, _)| *number != connection);
+        }
         left.append(&mut lock(&outbox.queue));
-        drop(state); // so that nobody adds to an outbox nobody reads, and `pass_on` can lock again
-        self.pass_on(connection, left);
+        drop(logins); // so that nobody adds to an outbox nobody reads, and `pass_on` can lock again
+        self.pass_on(login, connection, left);
     }
 
-    /// Gives receipts to another bind than `from`, or keeps them until there is one.
-    pub(super) fn pass_on(&self, from: u64, receipts: &mut VecDeque<Pending>) {
+    /// Gives receipts to another bind of the login than `from`, or keeps them until there is one.
+    pub(super) fn pass_on(&self, login: &[u8], from: u64, receipts: &mut VecDeque<Pending>) {
         if receipts.is_empty() {
             return;
         }
-        let mut state = lock(&self.state);
+        let mut logins = lock(&self.logins);
+        let state = logins.entry(login.to_vec()).or_default();
         state.turn = state.turn.wrapping_add(1);
         let others: Vec<&Arc<Outbox>> =
             state.receivers.iter().filter(|(number, _)| *number != from).map(|(_, outbox)| outbox).collect();
@@ -116,9 +123,10 @@ impl Exchange {
         }
     }
 
-    /// Whether a bind other than `from` may carry receipts.
-    pub(super) fn others(&self, from: u64) -> bool {
-        lock(&self.state).receivers.iter().any(|(number, _)| *number != from)
+    /// Whether a bind of the login other than `from` may carry receipts.
+    pub(super) fn others(&self, login: &[u8], from: u64) -> bool {
+        let logins = lock(&self.logins);
+        logins.get(login).is_some_and(|state| state.receivers.iter().any(|(number, _)| *number != from))
     }
 }
 

@@ -41,8 +41,12 @@ impl Client {
 
     /// Answers receipts with this status, or not at all.
     async fn acknowledging(smsc: &Smsc, mode: BindMode, password: &str, acknowledge: Option<u32>) -> Self {
+        Self::of("loa", smsc, mode, password, acknowledge).await
+    }
+
+    async fn of(login: &str, smsc: &Smsc, mode: BindMode, password: &str, acknowledge: Option<u32>) -> Self {
         let stream = TcpStream::connect(smsc.addr()).await.unwrap();
-        let bind = loa_wire_smpp::pdu::Bind::new(mode, b"loa", password.as_bytes());
+        let bind = loa_wire_smpp::pdu::Bind::new(mode, login.as_bytes(), password.as_bytes());
         let config = SessionConfig { window: 1_000.try_into().unwrap(), ..SessionConfig::default() };
         let session = Session::open(config, &bind, Duration::ZERO).unwrap();
         let mut client = Self { stream, session, buffer: ReadBuffer::new(), said: Vec::new(), acknowledge };
@@ -356,6 +360,25 @@ async fn what_was_not_acknowledged_comes_again() {
     tokio::time::timeout(PATIENCE, acknowledged).await.unwrap();
     let stats = smsc.stats();
     assert_eq!((stats.receipts_sent, stats.receipts_refused, stats.receipts_acknowledged), (3, 1, 1));
+}
+
+#[tokio::test]
+async fn nobody_hears_of_the_messages_of_another_login() {
+    let place = Place::new();
+    let smsc = place.start().await;
+    let mut gone = Client::acknowledging(&smsc, BindMode::Transceiver, "secret", None).await;
+    gone.submit(1, "84900000001", "x");
+    gone.until("the receipt", |client| client.receipts().len() == 1).await;
+    let owed = gone.receipts()[0].0.to_owned();
+    drop(gone);
+
+    let mut other = Client::of("other", &smsc, BindMode::Transceiver, "secret", Some(status::ROK)).await;
+    other.submit(2, "84900000002", "x");
+    other.until("its own receipt", |client| client.receipts().len() == 1).await;
+    assert_ne!(other.receipts()[0].0, owed);
+    let mut back = Client::bound(&smsc, BindMode::Transceiver).await;
+    back.until("what it is owed", |client| client.receipts().len() == 1).await;
+    assert_eq!((back.receipts()[0].0, other.receipts().len()), (owed.as_str(), 1));
 }
 
 #[tokio::test]
