@@ -1,0 +1,1 @@
+//! Account buckets over all nodes, counted by Redis.

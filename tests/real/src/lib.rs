@@ -1,0 +1,8 @@
+//! Servers of others for tests: installed by `tests/real/install`, started here on loopback, stopped by their process id.
+//!
+//! Must stay true: a server runs as an unprivileged user in a folder of its own and never outlives its [`Server`]; one that
+//! cannot start is a fault that shows what it printed.
+
+pub mod server;
+
+pub use server::Server;
