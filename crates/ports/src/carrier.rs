@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use loa_domain::ids::AccountId;
+use loa_domain::msisdn::Msisdn;
 use loa_domain::state::RecipientState;
 
 /// One part of a text, ready for the wire.
@@ -89,6 +90,10 @@ pub struct CarrierReceipt {
     pub error: String,
     /// When it became so, microseconds since 1970; the time of arrival if the carrier gave none.
     pub done_at_us: i64,
+    /// The number the message went to, if it can be read.
+    pub number: Option<Msisdn>,
+    /// The message's sender.
+    pub sender: String,
 }
 
 /// The receipts could not be made durable: close the bind, the carrier will send them again.

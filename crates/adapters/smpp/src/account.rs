@@ -5,9 +5,10 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use loa_domain::msisdn::{Column, Msisdn};
 use loa_domain::state::RecipientState;
 use loa_ports::carrier::{CarrierAccount, CarrierReceipt, CarrierTls, StatusVerdict, SubmitVerdict};
-use loa_wire_smpp::pdu::{Bind, BindMode, FieldError};
+use loa_wire_smpp::pdu::{Bind, BindMode, FieldError, Message};
 use loa_wire_smpp::receipt::{IdForm, Outcome, Receipt, Side};
 use loa_wire_smpp::session::SessionConfig;
 use loa_wire_smpp::status::{self, Verdict, Verdicts};
@@ -90,8 +91,8 @@ impl Account {
         }
     }
 
-    /// A receipt in the port's words; `None` when it names no message.
-    pub(crate) fn receipt(&self, receipt: &Receipt<'_>, now_us: i64) -> Option<CarrierReceipt> {
+    /// A receipt in the port's words; `None` when it names no message. It comes from the number the message went to.
+    pub(crate) fn receipt(&self, message: &Message<'_>, receipt: &Receipt<'_>, now_us: i64) -> Option<CarrierReceipt> {
         let id = self.id(Side::Receipt, receipt.id?);
         if id.is_empty() {
             return None;
@@ -102,12 +103,20 @@ impl Account {
             state: state_of(receipt.outcome()),
             error: receipt.error.map(|code| code.as_str().to_owned()).unwrap_or_default(),
             done_at_us: done_at_us.unwrap_or(now_us),
+            number: number(message.source.address),
+            sender: String::from_utf8_lossy(message.destination.address).into_owned(),
         })
     }
 
     fn id(&self, side: Side, id: &[u8]) -> String {
         String::from_utf8_lossy(self.id_form.key(side, id).as_bytes()).into_owned()
     }
+}
+
+/// A number as carriers write it.
+fn number(address: &[u8]) -> Option<Msisdn> {
+    let text = std::str::from_utf8(address).ok()?;
+    Msisdn::parse(text, Column::Any).ok().map(|parsed| parsed.number)
 }
 
 /// The message is longer than a PDU may say.
@@ -148,7 +157,7 @@ pub(crate) mod tests {
     use super::*;
     use loa_domain::ids::AccountId;
     use loa_ports::carrier::Secret;
-    use loa_wire_smpp::pdu::Message;
+    use loa_wire_smpp::pdu::{Address, Message};
 
     /// An account as most are.
     pub(crate) fn account(address: &str, window: u32) -> CarrierAccount {
@@ -195,13 +204,22 @@ pub(crate) mod tests {
         let account = Account::new(&settings);
         let SubmitVerdict::Accepted { id: answered } = account.answered(0, b"255") else { panic!("accepted") };
         let receipt = |text: &'static str| {
-            let message = Message { esm_class: 4, short_message: text.as_bytes(), ..Message::default() };
-            account.receipt(&Receipt::parse(&message).unwrap(), 7)
+            let address = |address| Address { ton: 1, npi: 1, address };
+            let (source, destination) = (address(&b"+84912345678"[..]), address(&b"BENTRE"[..]));
+            let message =
+                Message { source, destination, esm_class: 4, short_message: text.as_bytes(), ..Message::default() };
+            account.receipt(&message, &Receipt::parse(&message).unwrap(), 7)
         };
         let told = receipt("id:00ff done date:2611240916 stat:UNDELIV err:001").unwrap();
         let state = Some(RecipientState::Undelivered);
-        let expected =
-            CarrierReceipt { id: answered, state, error: "001".to_owned(), done_at_us: 1_795_486_560_000_000 };
+        let expected = CarrierReceipt {
+            id: answered,
+            state,
+            error: "001".to_owned(),
+            done_at_us: 1_795_486_560_000_000,
+            number: Msisdn::from_u64(84_912_345_678),
+            sender: "BENTRE".to_owned(),
+        };
         assert_eq!(told, expected);
         let told = receipt("id:1 stat:ENROUTE").unwrap();
         assert_eq!((told.state, told.done_at_us, told.error.as_str()), (None, 7, ""));

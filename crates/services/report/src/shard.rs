@@ -42,6 +42,9 @@ impl From<BadRecord> for NotTaken {
     }
 }
 
+/// Whether a receipt under a sender may speak of a variant of a campaign: its sender, and each message one part.
+pub(crate) type OfSender<'a> = dyn Fn(CampaignId, u16, &str) -> bool + 'a;
+
 /// Records that the log dropped before they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gap {
@@ -153,10 +156,38 @@ impl ShardLedger {
         Ok(())
     }
 
-    /// Takes a record of outcomes.v1.
-    pub(crate) fn take_outcomes(&mut self, record: &event::Outcomes) -> Result<(), NotTaken> {
+    /// Takes a record of outcomes.v1; `of_sender` knows the variants of which a receipt under a sender may speak.
+    pub(crate) fn take_outcomes(&mut self, record: &event::Outcomes, of_sender: &OfSender<'_>) -> Result<(), NotTaken> {
         record.accepted.iter().try_for_each(|accepted| self.take_accepted(accepted))?;
-        record.outcomes.iter().try_for_each(|outcome| self.take_outcome(record, outcome))
+        record.outcomes.iter().try_for_each(|outcome| self.take_outcome(record, outcome))?;
+        record.unmatched.iter().try_for_each(|unmatched| self.take_unmatched(unmatched, of_sender))
+    }
+
+    /// A receipt whose id belongs to nothing settles the message in doubt of the same account, sender and address, if there
+    /// is only one; said again, it finds none in doubt.
+    fn take_unmatched(&mut self, told: &event::Unmatched, of_sender: &OfSender<'_>) -> Result<(), NotTaken> {
+        let state = final_state(told.state)?;
+        let hash = AddressHash(told.address_hash);
+        let in_doubt = |(key, chunk): (&ChunkKey, &ChunkLedger)| {
+            let facts = &chunk.facts;
+            let may_be = facts.account == told.account
+                && chunk.counts().of(RecipientState::InDoubt) > 0
+                && of_sender(facts.campaign, key.variant, &told.sender);
+            let index = chunk.index_of(hash).filter(|_| may_be)?;
+            let known = chunk.entry(index)?.known;
+            (known.state == RecipientState::InDoubt).then_some((*key, facts.campaign, index, known.release_no))
+        };
+        let mut candidates = self.chunks.iter().filter_map(in_doubt);
+        let (Some((key, campaign, index, release_no)), None) = (candidates.next(), candidates.next()) else {
+            return Ok(());
+        };
+        let word = Word { state, release_no, own: false, receipt: true };
+        let reason = if state == RecipientState::Delivered { Reason::None } else { Reason::Receipt };
+        let told = Told { word, reason, at_us: told.at_us, parts: 0 };
+        if self.chunks.get_mut(&key).is_some_and(|chunk| chunk.tell(index, told)) {
+            self.mark(key, campaign);
+        }
+        Ok(())
     }
 
     fn take_outcome(&mut self, record: &event::Outcomes, outcome: &event::Outcome) -> Result<(), NotTaken> {
@@ -354,6 +385,12 @@ fn index_of(number: u32) -> Result<u16, BadRecord> {
     index.ok_or_else(|| BadRecord::new("index", format!("{number} is not below {}", Mask::BITS)))
 }
 
+/// What a receipt says, which is final.
+fn final_state(code: u32) -> Result<RecipientState, BadRecord> {
+    let state = i32::try_from(code).ok().and_then(RecipientState::from_code).filter(|state| state.is_final());
+    state.ok_or_else(|| BadRecord::new("state", format!("{code} is no final state")))
+}
+
 fn state_of(outcome: event::SliceOutcome) -> RecipientState {
     match outcome {
         event::SliceOutcome::Submitted => RecipientState::Submitted,
@@ -448,6 +485,50 @@ mod tests {
         assert!(matches!(not_taken, NotTaken::Missing(Missing { campaign: CAMPAIGN, .. })));
     }
 
+    fn nobody(_: CampaignId, _: u16, _: &str) -> bool {
+        false
+    }
+
+    #[test]
+    fn a_receipt_of_nothing_settles_the_only_message_in_doubt() {
+        use event::SliceOutcome::{InDoubt, Submitted};
+        let ours = |_: CampaignId, _: u16, sender: &str| sender == "BENTRE";
+        let receipt = |address_hash, account: &str, sender: &str| {
+            let (account, sender, state) =
+                (account.to_owned(), sender.to_owned(), RecipientState::Delivered.code().into());
+            let told = event::Unmatched { address_hash, account, sender, state, at_us: 9, ..Default::default() };
+            event::Outcomes { shard: 5, unmatched: vec![told], ..Default::default() }
+        };
+        let mut ledger = ledger();
+        ledger.take_settlements(&settled(1, &[InDoubt, Submitted, InDoubt])).unwrap();
+        ledger.flushed();
+        // Another account, another sender, somebody else, somebody who is not in doubt.
+        for other in
+            [receipt(0, "b", "BENTRE"), receipt(0, "a", "OTHER"), receipt(9, "a", "BENTRE"), receipt(1, "a", "BENTRE")]
+        {
+            ledger.take_outcomes(&other, &ours).unwrap();
+            assert_eq!(ledger.flush(0).unwrap(), Flush::default());
+        }
+        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
+        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
+        let counts_now = counts(&ledger);
+        assert_eq!((counts_now.of(RecipientState::Delivered), counts_now.of(RecipientState::InDoubt)), (1, 1));
+        assert_eq!(counts_now.repeated, 0);
+        // The same person in doubt of a second campaign: nobody can say which of them arrived.
+        let other = ChunkKey { chunk: 5, ..key() };
+        let keys = (0..3).map(AddressHash).collect();
+        let account = "a".to_owned();
+        ledger.add_chunk(ChunkFacts { key: other, campaign: CAMPAIGN, shard: 5, account, channel: 1, keys });
+        let mut second = settled(1, &[InDoubt, InDoubt, InDoubt]);
+        second.slices[0].chunk = Some(convert::chunk_key_record(other));
+        ledger.take_settlements(&second).unwrap();
+        ledger.take_outcomes(&receipt(2, "a", "BENTRE"), &ours).unwrap();
+        assert_eq!(counts(&ledger).of(RecipientState::InDoubt), 4);
+        let bad = event::Unmatched { state: RecipientState::Open.code().into(), ..Default::default() };
+        let bad = event::Outcomes { unmatched: vec![bad], ..Default::default() };
+        assert!(matches!(ledger.take_outcomes(&bad, &ours), Err(NotTaken::Bad(_))));
+    }
+
     fn accepted(reply_to: Option<event::ReplyTo>) -> event::Outcomes {
         let accepted = event::SingleAccepted {
             chunk: Some(convert::chunk_key_record(key())),
@@ -466,8 +547,8 @@ mod tests {
     #[test]
     fn a_single_send_is_known_by_its_address() {
         let mut ledger = ShardLedger { shard: 5, ..ShardLedger::default() };
-        ledger.take_outcomes(&accepted(None)).unwrap();
-        ledger.take_outcomes(&accepted(None)).unwrap();
+        ledger.take_outcomes(&accepted(None), &nobody).unwrap();
+        ledger.take_outcomes(&accepted(None), &nobody).unwrap();
         let flush = ledger.flush(0).unwrap();
         assert_eq!(flush.singles.len(), 1);
         assert_eq!(flush.chunks[0].keys, [AddressHash(0), AddressHash(77)]);
@@ -484,9 +565,9 @@ mod tests {
             ledger.add_single_chunk(key(), CAMPAIGN, 1, "a");
             if settled_first {
                 ledger.take_settlements(&settled).unwrap();
-                ledger.take_outcomes(&accepted).unwrap();
+                ledger.take_outcomes(&accepted, &nobody).unwrap();
             } else {
-                ledger.take_outcomes(&accepted).unwrap();
+                ledger.take_outcomes(&accepted, &nobody).unwrap();
                 ledger.take_settlements(&settled).unwrap();
             }
             assert_eq!(ledger.flush(0).unwrap().replies.len(), 1);
@@ -495,7 +576,7 @@ mod tests {
             let states: Vec<_> = answers.iter().map(|answer| answer.state).collect();
             assert_eq!(states, [RecipientState::Open, RecipientState::Submitted]);
             ledger.replies().told(&answers);
-            ledger.take_outcomes(&accepted).unwrap();
+            ledger.take_outcomes(&accepted, &nobody).unwrap();
             assert!(ledger.answers(10, 0).is_empty(), "a repeated word is no news");
         }
     }

@@ -71,6 +71,8 @@ async fn take(source: Arc<dyn SubmitSource>, taken: Arc<AtomicUsize>) {
                 state: Some(RecipientState::Delivered),
                 error: String::new(),
                 done_at_us: 4_000_000_000_000_000,
+                number: None,
+                sender: String::new(),
             });
             results.push(SubmitResult {
                 handle: submit.handle,

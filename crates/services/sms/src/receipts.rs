@@ -12,6 +12,7 @@ use std::time::Duration;
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::{ReceiptsTopic, Topic as _};
 use loa_domain::ids::AccountId;
+use loa_domain::msisdn::Msisdn;
 use loa_gateway::partition::partition_of;
 use loa_ports::carrier::{CarrierReceipt, NotStored};
 use loa_ports::log::{Append, Log};
@@ -79,7 +80,7 @@ impl Pump {
             let received_at_us = self.ctx.now_us();
             for receipt in receipts {
                 let partition = partition_of(self.ctx.hash_key(), id.as_str(), &receipt.id);
-                gathered.books.entry((account, partition)).or_default().push(of_carrier(receipt, received_at_us));
+                gathered.books.entry((account, partition)).or_default().push(self.of_carrier(receipt, received_at_us));
             }
             gathered.count += count;
             let (told, stored) = oneshot::channel();
@@ -111,6 +112,19 @@ impl Pump {
                 // A bind that closed meanwhile wants no answer.
                 let _closed = told.send(stored);
             }
+        }
+    }
+
+    fn of_carrier(&self, receipt: CarrierReceipt, received_at_us: i64) -> event::Receipt {
+        let hash = |number: Msisdn| self.ctx.hash_key().number(number.as_u64()).0;
+        event::Receipt {
+            id: receipt.id,
+            state: receipt.state.map_or(0, |state| state.code().into()),
+            error: receipt.error,
+            done_at_us: receipt.done_at_us,
+            received_at_us,
+            address_hash: receipt.number.map_or(0, hash),
+            sender: receipt.sender,
         }
     }
 
@@ -173,16 +187,6 @@ impl Gather {
             self.wait *= 2;
             self.tried_from = Some(count);
         }
-    }
-}
-
-fn of_carrier(receipt: CarrierReceipt, received_at_us: i64) -> event::Receipt {
-    event::Receipt {
-        id: receipt.id,
-        state: receipt.state.map_or(0, |state| state.code().into()),
-        error: receipt.error,
-        done_at_us: receipt.done_at_us,
-        received_at_us,
     }
 }
 

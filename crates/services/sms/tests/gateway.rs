@@ -77,7 +77,14 @@ impl Talk for Bound {
             if let SubmitVerdict::Accepted { id } = &verdict {
                 let state = Some(RecipientState::Delivered);
                 let done_at_us = SystemClock::new().now_us();
-                receipts.push(CarrierReceipt { id: id.clone(), state, error: "000".to_owned(), done_at_us });
+                receipts.push(CarrierReceipt {
+                    id: id.clone(),
+                    state,
+                    error: "000".to_owned(),
+                    done_at_us,
+                    number: None,
+                    sender: String::new(),
+                });
             }
             results.push(SubmitResult { handle: submit.handle, part: submit.part, verdict });
         }

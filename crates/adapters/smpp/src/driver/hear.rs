@@ -33,7 +33,7 @@ impl<S> Driver<'_, S> {
                 let now_us = *now_us.get_or_insert_with(|| drive.clock.now_us());
                 let receipt = Receipt::parse(&message);
                 drive.meters.conflicts.inc_by(receipt.is_some_and(|receipt| receipt.conflict).into());
-                match receipt.and_then(|receipt| drive.account.receipt(&receipt, now_us)) {
+                match receipt.and_then(|receipt| drive.account.receipt(&message, &receipt, now_us)) {
                     Some(receipt) => {
                         receipts.push(receipt);
                         tokens.push(token);

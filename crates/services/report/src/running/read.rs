@@ -110,9 +110,42 @@ impl Running {
         if topic.name == SettlementsTopic::SPEC.name {
             ledger.take_settlements(&record::decode::<event::Settlements>(record)?)?;
         } else {
-            ledger.take_outcomes(&record::decode::<event::Outcomes>(record)?)?;
+            let of_sender = |campaign, variant, sender: &str| {
+                self.view.campaign(campaign).is_some_and(|control| is_of_sender(&control, variant, sender))
+            };
+            ledger.take_outcomes(&record::decode::<event::Outcomes>(record)?, &of_sender)?;
         }
         ledger.set_offset(topic.name, record.partition, record.offset + 1);
         Ok(())
+    }
+}
+
+/// Whether a receipt under a sender may speak of a message of the variant. One of several parts says nothing of the others,
+/// so only texts of one part are settled by it.
+fn is_of_sender(control: &event::CampaignControl, variant: u16, sender: &str) -> bool {
+    let mut variants = control.variants.iter().filter(|frozen| frozen.variant == u32::from(variant));
+    variants.any(|frozen| frozen.sender == sender && frozen.parts == frozen.recipients && frozen.recipients > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_texts_of_one_part_under_the_sender() {
+        let frozen = |variant, parts| event::FrozenVariant {
+            variant,
+            sender: "BENTRE".to_owned(),
+            recipients: 5,
+            parts,
+            ..Default::default()
+        };
+        let control = event::CampaignControl { variants: vec![frozen(0, 5), frozen(1, 7)], ..Default::default() };
+        assert!(is_of_sender(&control, 0, "BENTRE"));
+        assert!(
+            !is_of_sender(&control, 0, "OTHER")
+                && !is_of_sender(&control, 1, "BENTRE")
+                && !is_of_sender(&control, 2, "BENTRE")
+        );
     }
 }

@@ -3,7 +3,8 @@
 //! About forty bytes for each part that waits for its receipt: chunks are named by a number, ids by their keyed hash.
 //!
 //! Must stay true: of two references under one id the newer counts; a receipt older than its submission by more than an hour
-//! belongs to an earlier use of the id; a receipt finds its reference whichever of them comes first.
+//! belongs to an earlier use of the id; a receipt finds its reference whichever of them comes first; one that waits is told
+//! to the ledger after each of [`TELL_AFTER`] and given up at the last.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,8 +14,12 @@ use std::time::Duration;
 use loa_contract::pb::event::v1 as event;
 use loa_domain::limits::RECEIPT_HOURS_MAX;
 
-/// A receipt that finds no reference waits this long for it.
-pub(crate) const PARK: Duration = Duration::from_secs(60);
+/// A receipt that finds no reference is told without it after so long; after the last time nobody waits any more. The
+/// ledger may learn late that its message is in doubt, so it is told more than once.
+pub(crate) const TELL_AFTER: [Duration; 3] =
+    [Duration::from_secs(60), Duration::from_secs(600), Duration::from_secs(3_600)];
+/// Receipts of one partition that wait for their references, at most; over it the oldest are given up early.
+const PARKED_MAX: usize = 10_000;
 /// Carriers' clocks may differ from ours by this much.
 const CLOCK_SLACK_US: i64 = 3_600 * 1_000_000;
 const REFERENCE_US_MAX: i64 = RECEIPT_HOURS_MAX * 3_600 * 1_000_000;
@@ -34,11 +39,33 @@ struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
     /// What it says.
-    pub(crate) receipt: event::Receipt,
+    pub(crate) said: Said,
     /// The record it stands in.
     pub(crate) offset: i64,
     /// The account, by its place in the configuration; `None` if it is not there any more.
     pub(crate) account: Option<usize>,
+}
+
+/// What is left of a receipt beside its id.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
+    /// Code of the state.
+    pub(crate) state: u32,
+    /// The carrier's error code.
+    pub(crate) error: String,
+    /// When it became so, microseconds since 1970.
+    pub(crate) done_at_us: i64,
+    /// Hash of the number, 0 = not readable.
+    pub(crate) address_hash: u64,
+    /// The message's sender.
+    pub(crate) sender: String,
+}
+
+impl From<event::Receipt> for Said {
+    fn from(receipt: event::Receipt) -> Self {
+        let event::Receipt { state, error, done_at_us, address_hash, sender, .. } = receipt;
+        Self { state, error, done_at_us, address_hash, sender }
+    }
 }
 
 /// A receipt with its message.
@@ -81,8 +108,18 @@ pub(crate) struct Book {
     parked: ByHash<(u64, Duration, Waiting)>,
     /// Further ones under the same keys; a carrier rarely says two things before we know of the first.
     more: Vec<(Duration, u64, Waiting)>,
-    parking: VecDeque<(Duration, u64, u64)>,
+    /// Since when it waits, key and ticket, for each time of telling; in order, since all wait equally long.
+    parking: [VecDeque<(Duration, u64, u64)>; TELL_AFTER.len()],
     tickets: u64,
+}
+
+/// A receipt whose reference has not come.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    /// What it says.
+    pub(crate) waiting: Waiting,
+    /// Nobody waits for its reference any more.
+    pub(crate) given_up: bool,
 }
 
 /// Chunks by number, shared by all partitions.
@@ -180,7 +217,7 @@ impl Book {
     pub(crate) fn receipt(&mut self, key: u64, waiting: Waiting, chunks: &mut Chunks) -> Result<Match, Waiting> {
         let Some(entry) = self.entries.get(&key).copied() else { return Err(waiting) };
         let submitted_at_us = i64::from(entry.submitted_at_s) * 1_000_000;
-        if waiting.receipt.done_at_us < submitted_at_us - CLOCK_SLACK_US {
+        if waiting.said.done_at_us < submitted_at_us - CLOCK_SLACK_US {
             return Err(waiting);
         }
         let chunk = Arc::clone(&chunks.slots[entry.chunk as usize].0);
@@ -191,10 +228,10 @@ impl Book {
             index: entry.index.into(),
             part: entry.part.into(),
             parts: entry.parts.into(),
-            state: waiting.receipt.state,
+            state: waiting.said.state,
             reason: loa_domain::state::Reason::Receipt.code().into(),
-            error: waiting.receipt.error,
-            at_us: waiting.receipt.done_at_us,
+            error: waiting.said.error,
+            at_us: waiting.said.done_at_us,
             release_no: entry.release_no,
             receipt: true,
         };
@@ -208,24 +245,38 @@ impl Book {
         }
         self.tickets += 1;
         self.parked.insert(key, (self.tickets, now, waiting));
-        self.parking.push_back((now, key, self.tickets));
+        self.parking[0].push_back((now, key, self.tickets));
     }
 
-    /// Receipts that have waited long enough: nobody knows what they are about.
-    pub(crate) fn unmatched(&mut self, now: Duration) -> Vec<Waiting> {
-        let over = |since: Duration| now.saturating_sub(since) >= PARK;
+    /// Receipts that have waited long enough to be told, or to be given up.
+    pub(crate) fn overdue(&mut self, now: Duration) -> Vec<Overdue> {
+        let over = |since: Duration| now.saturating_sub(since) >= TELL_AFTER[0];
         let more = self.more.extract_if(.., |(since, ..)| over(*since));
-        let mut given_up: Vec<_> = more.map(|(_, _, waiting)| waiting).collect();
-        while let Some(&(since, key, ticket)) = self.parking.front() {
-            if !over(since) {
-                break;
-            }
-            self.parking.pop_front();
-            if self.parked.get(&key).is_some_and(|(known, ..)| *known == ticket) {
-                given_up.extend(self.parked.remove(&key).map(|(_, _, waiting)| waiting));
+        let mut overdue: Vec<_> = more.map(|(_, _, waiting)| Overdue { waiting, given_up: true }).collect();
+        for (step, after) in TELL_AFTER.into_iter().enumerate() {
+            while let Some(&(since, key, ticket)) = self.parking[step].front() {
+                let is_crowded = self.parked.len() > PARKED_MAX;
+                if now.saturating_sub(since) < after && !is_crowded {
+                    break;
+                }
+                self.parking[step].pop_front();
+                let Some((_, _, waiting)) = self.parked.get(&key).filter(|(known, ..)| *known == ticket) else {
+                    continue;
+                };
+                match self.parking.get_mut(step + 1).filter(|_| !is_crowded) {
+                    Some(next) => {
+                        next.push_back((since, key, ticket));
+                        overdue.push(Overdue { waiting: waiting.clone(), given_up: false });
+                    }
+                    None => {
+                        let given_up =
+                            self.parked.remove(&key).map(|(_, _, waiting)| Overdue { waiting, given_up: true });
+                        overdue.extend(given_up);
+                    }
+                }
             }
         }
-        given_up
+        overdue
     }
 
     /// Drops references whose receipt is not awaited any more.
@@ -266,8 +317,8 @@ mod tests {
     }
 
     fn receipt(offset: i64, done_at_us: i64) -> Waiting {
-        let receipt = event::Receipt { state: 4, done_at_us, ..Default::default() };
-        Waiting { receipt, offset, account: Some(0) }
+        let said = Said { state: 4, done_at_us, ..Said::default() };
+        Waiting { said, offset, account: Some(0) }
     }
 
     fn refer(book: &mut Book, chunks: &mut Chunks, key: u64, reference: &event::Reference, of: u32) -> Vec<Match> {
@@ -290,7 +341,7 @@ mod tests {
         let found = refer(&mut book, &mut chunks, 8, &reference(2, SUBMITTED), 1);
         assert_eq!((found.len(), found[0].outcome.index, found[0].offset), (1, 2, 11));
         assert_eq!(chunks.len(), 0, "nothing is kept of what is done");
-        assert!(book.unmatched(PARK).is_empty());
+        assert!(book.overdue(TELL_AFTER[0]).is_empty());
     }
 
     #[test]
@@ -313,16 +364,44 @@ mod tests {
         assert!(book.receipt(7, receipt(1, earlier), &mut chunks).is_ok(), "clocks and zones differ");
     }
 
+    /// Offsets of what is told, and whether it is given up by that.
+    fn told(book: &mut Book, seconds: u64) -> Vec<(i64, bool)> {
+        let overdue = book.overdue(Duration::from_secs(seconds));
+        overdue.iter().map(|one| (one.waiting.offset, one.given_up)).collect()
+    }
+
     #[test]
-    fn who_waits_too_long_is_given_up() {
+    fn who_waits_is_told_three_times_and_then_given_up() {
         let mut book = Book::default();
         book.park(7, receipt(1, SUBMITTED), Duration::from_secs(10));
-        book.park(7, receipt(2, SUBMITTED), Duration::from_secs(30));
-        let offsets = |given_up: Vec<Waiting>| given_up.iter().map(|waiting| waiting.offset).collect::<Vec<_>>();
-        assert_eq!(offsets(book.unmatched(Duration::from_secs(69))), [0_i64; 0]);
-        assert_eq!(offsets(book.unmatched(Duration::from_secs(70))), [1]);
-        assert_eq!(offsets(book.unmatched(Duration::from_secs(90))), [2]);
-        assert!(book.parked.is_empty() && book.more.is_empty() && book.parking.is_empty());
+        book.park(7, receipt(2, SUBMITTED), Duration::from_secs(30)); // a second one under the same id
+        assert_eq!(told(&mut book, 69), []);
+        assert_eq!(told(&mut book, 70), [(1, false)]);
+        assert_eq!(told(&mut book, 90), [(2, true)]);
+        assert_eq!(told(&mut book, 609), []);
+        assert_eq!(told(&mut book, 610), [(1, false)]);
+        assert_eq!(told(&mut book, 3_610), [(1, true)]);
+        assert!(book.parked.is_empty() && book.more.is_empty() && book.parking.iter().all(VecDeque::is_empty));
+    }
+
+    #[test]
+    fn a_reference_that_comes_late_is_still_found() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        book.park(7, receipt(1, SUBMITTED), Duration::ZERO);
+        assert_eq!(told(&mut book, 60), [(1, false)]);
+        assert_eq!(refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1).len(), 1);
+        assert_eq!(told(&mut book, 9_999), []);
+    }
+
+    #[test]
+    fn a_crowd_is_bounded() {
+        let mut book = Book::default();
+        let offsets = 0..i64::try_from(PARKED_MAX).unwrap() + 5;
+        for (key, offset) in (0..).zip(offsets) {
+            book.park(key, receipt(offset, SUBMITTED), Duration::ZERO);
+        }
+        assert_eq!(told(&mut book, 1), [(0, true), (1, true), (2, true), (3, true), (4, true)]);
+        assert_eq!(book.parked.len(), PARKED_MAX);
     }
 
     #[test]
@@ -332,8 +411,7 @@ mod tests {
         book.park(7, receipt(2, SUBMITTED), Duration::from_secs(1));
         let found = refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1);
         assert_eq!(found.iter().map(|found| found.offset).collect::<Vec<_>>(), [2]);
-        let given_up = book.unmatched(PARK);
-        assert_eq!(given_up.iter().map(|waiting| waiting.offset).collect::<Vec<_>>(), [1]);
+        assert_eq!(told(&mut book, 61), [(1, true)]);
     }
 
     #[test]

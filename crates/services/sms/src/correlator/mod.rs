@@ -4,7 +4,8 @@
 //! The holder of a partition reads its references whole, so it knows everything that waits for a receipt, and its receipts
 //! from the watermark on.
 //!
-//! Must stay true: the watermark passes a receipt only when its outcome was published, or when it is given up and counted.
+//! Must stay true: the watermark passes a receipt only when its outcome was published, with its message or, given up and
+//! counted, without.
 
 mod book;
 mod outcomes;
@@ -27,7 +28,7 @@ use loa_runtime::{Ctx, record};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
-use book::{Book, Chunks, Waiting};
+use book::{Book, Chunks, Overdue, Waiting};
 use outcomes::Outcomes;
 
 /// The kind of its leases.
@@ -129,7 +130,7 @@ impl Correlator {
                 records = self.receipts.next(READ_MAX) => self.take_receipts(records).await,
                 _ = publish.tick(), if self.outcomes.len() > 0 => self.publish().await,
                 _ = store.tick() => {
-                    self.give_up();
+                    self.tell_unmatched();
                     self.publish().await;
                     self.store().await;
                 }
@@ -273,7 +274,7 @@ impl Correlator {
         partition.progress.read(record.offset, u32::try_from(finals.len()).unwrap_or(u32::MAX));
         for receipt in finals {
             let key = id_key(self.ctx.hash_key(), &receipts.account, &receipt.id);
-            let waiting = Waiting { receipt, offset: record.offset, account };
+            let waiting = Waiting { said: receipt.into(), offset: record.offset, account };
             match partition.book.receipt(key, waiting, &mut self.chunks) {
                 Ok(found) => self.outcomes.put(record.partition, found),
                 Err(waiting) => partition.book.park(key, waiting, now),
@@ -281,14 +282,20 @@ impl Correlator {
         }
     }
 
-    fn give_up(&mut self) {
+    /// Receipts whose references do not come are told to the ledger without them, and given up in the end.
+    fn tell_unmatched(&mut self) {
         let now = self.ctx.monotonic();
-        for partition in self.partitions.values_mut() {
-            for waiting in partition.book.unmatched(now) {
-                if let Some(counter) = waiting.account.and_then(|account| self.unmatched.counters.get(account)) {
+        for (&number, partition) in &mut self.partitions {
+            for Overdue { waiting, given_up } in partition.book.overdue(now) {
+                if given_up && let Some(counter) = waiting.account.and_then(|at| self.unmatched.counters.get(at)) {
                     counter.inc();
                 }
-                partition.progress.finish_one(waiting.offset);
+                let account = waiting.account.and_then(|at| self.accounts.get(at));
+                match account.filter(|_| waiting.said.address_hash != 0) {
+                    Some(account) => self.outcomes.put_unmatched(number, account, waiting, given_up),
+                    None if given_up => partition.progress.finish_one(waiting.offset),
+                    None => {}
+                }
             }
         }
     }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::OutcomesTopic;
+use loa_domain::hash::AddressHash;
+use loa_domain::ids::AccountId;
 use loa_ports::log::Append;
 use loa_runtime::record;
 
-use super::book::Match;
+use super::book::{Match, Said, Waiting};
 
 /// Outcomes of one record, at most: well below the record's limit.
 const PER_RECORD_MAX: usize = 4_000;
@@ -18,6 +20,9 @@ const PER_RECORD_MAX: usize = 4_000;
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     by_shard: BTreeMap<u32, Vec<Match>>,
+    unmatched: BTreeMap<u32, Vec<event::Unmatched>>,
+    /// How many outcomes there are.
+    count: usize,
     /// The receipts they stand for: partition and offset.
     receipts: Vec<(u32, i64)>,
 }
@@ -25,13 +30,32 @@ pub(crate) struct Outcomes {
 impl Outcomes {
     /// Adds what a receipt of a partition says.
     pub(crate) fn put(&mut self, partition: u32, found: Match) {
+        self.count += 1;
         self.receipts.push((partition, found.offset));
         self.by_shard.entry(found.chunk.shard).or_default().push(found);
     }
 
+    /// Adds a receipt of which nobody knows the message; after the last time it is finished.
+    pub(crate) fn put_unmatched(&mut self, partition: u32, account: &AccountId, waiting: Waiting, is_last: bool) {
+        self.count += 1;
+        if is_last {
+            self.receipts.push((partition, waiting.offset));
+        }
+        let Said { address_hash, sender, state, error, done_at_us } = waiting.said;
+        let shard = AddressHash(address_hash).shard().number();
+        self.unmatched.entry(shard).or_default().push(event::Unmatched {
+            address_hash,
+            account: account.to_string(),
+            sender,
+            state,
+            error,
+            at_us: done_at_us,
+        });
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.receipts.len()
+        self.count
     }
 
     /// The records to append.
@@ -39,14 +63,25 @@ impl Outcomes {
         let of_shard = |(&shard, found): (&u32, &Vec<Match>)| -> Vec<Append> {
             found.chunks(PER_RECORD_MAX).map(|found| record_of(shard, found)).collect()
         };
-        self.by_shard.iter().flat_map(of_shard).collect()
+        let unmatched = |(&shard, found): (&u32, &Vec<event::Unmatched>)| -> Vec<Append> {
+            found.chunks(PER_RECORD_MAX).map(|found| unmatched_of(shard, found)).collect()
+        };
+        let matched = self.by_shard.iter().flat_map(of_shard);
+        matched.chain(self.unmatched.iter().flat_map(unmatched)).collect()
     }
 
     /// The log has them: the receipts that are finished by that.
     pub(crate) fn clear(&mut self) -> Vec<(u32, i64)> {
         self.by_shard.clear();
+        self.unmatched.clear();
+        self.count = 0;
         std::mem::take(&mut self.receipts)
     }
+}
+
+fn unmatched_of(shard: u32, found: &[event::Unmatched]) -> Append {
+    let record = event::Outcomes { shard, unmatched: found.to_vec(), ..Default::default() };
+    record::append::<OutcomesTopic>(shard, bytes::Bytes::new(), &record)
 }
 
 fn record_of(shard: u32, found: &[Match]) -> Append {

@@ -13,6 +13,7 @@ use loa_testkit::storm::log::{StormConfig, StormLog};
 use loa_testkit::{FakeClock, eventually, records};
 use tokio::sync::oneshot;
 
+use super::book::TELL_AFTER;
 use super::*;
 
 const SHARD: u32 = 9;
@@ -81,7 +82,10 @@ impl World {
 
     async fn receipt(&self, id: &str, state: u32) {
         let done_at_us = loa_testkit::clock::MORNING_US + 1_000_000;
-        let receipt = event::Receipt { id: id.to_owned(), state, done_at_us, ..Default::default() };
+        let address_hash = u64::from(SHARD) << 58 | 7;
+        let sender = "BENTRE".to_owned();
+        let receipt =
+            event::Receipt { id: id.to_owned(), state, done_at_us, address_hash, sender, ..Default::default() };
         let receipts = event::Receipts { account: ACCOUNT.to_owned(), receipts: vec![receipt] };
         let record = record::append::<ReceiptsTopic>(self.partition(id), bytes::Bytes::new(), &receipts);
         self.log.append(vec![record]).await.unwrap();
@@ -96,6 +100,12 @@ impl World {
             outcomes.extend(record.outcomes.iter().map(|outcome| (outcome.index, outcome.state)));
         }
         outcomes
+    }
+
+    /// What was told without a message.
+    async fn unmatched(&self) -> Vec<event::Unmatched> {
+        let records = records::<OutcomesTopic>(&*self.log, SHARD).await;
+        records.into_iter().flat_map(|record| record.unmatched).collect()
     }
 
     async fn watermark(&self, id: &str) -> i64 {
@@ -159,13 +169,23 @@ async fn a_receipt_of_nothing_is_counted_and_passed() {
     let world = World::new().await;
     let running = world.start(Arc::clone(&world.log)).await;
     world.receipt("X9", state(RecipientState::Delivered)).await;
-    eventually("it is given up after a minute", async || {
-        world.clock.turn(Duration::from_secs(10));
+    eventually("it is told without its message", async || {
+        world.clock.turn(TELL_AFTER[0] / 4);
+        !world.unmatched().await.is_empty()
+    })
+    .await;
+    assert_eq!(world.watermark("X9").await, 0, "its reference may still come");
+    eventually("it is given up", async || {
+        world.clock.turn(TELL_AFTER[1] / 2);
         world.watermark("X9").await == 1
     })
     .await;
+    assert_eq!(world.unmatched().await.len(), TELL_AFTER.len());
     assert_eq!(running.unmatched.of(0), 1);
     assert_eq!(world.outcomes().await, []);
+    let told = &world.unmatched().await[0];
+    assert_eq!((told.account.as_str(), told.sender.as_str(), told.address_hash & 7), (ACCOUNT, "BENTRE", 7));
+    assert_eq!(told.state, state(RecipientState::Delivered));
     running.stop().await;
 }
 
