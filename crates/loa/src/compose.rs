@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use loa_domain::hash::HashKey;
 use loa_embedded::EmbeddedLog;
+use loa_ports::carrier::Secret;
 use loa_ports::clock::{Clock, SystemClock};
 use loa_ports::log::Log;
 use loa_runtime::clocks::ClockWatch;
@@ -226,7 +227,8 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
 /// Users of the configuration and of `loa dev`, and the key by which roles call each other.
 fn users(config: &Config, keys: Option<&Keys>) -> Result<(Users, String), Failure> {
     let demo = keys.map(Keys::demo_users).unwrap_or_default();
-    let system_key = match keys.and_then(|keys| keys.of(crate::keys::SYSTEM)) {
+    let configured = config.grpc.system_key.as_ref().map(|Secret(key)| key.as_str());
+    let system_key = match configured.or_else(|| keys.and_then(|keys| keys.of(crate::keys::SYSTEM))) {
         Some(key) => key.to_owned(),
         // Roles of one process need no key that anybody else knows.
         None => uuid::Uuid::new_v4().simple().to_string(),

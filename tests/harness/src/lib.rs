@@ -11,6 +11,7 @@ pub mod books;
 pub mod capture;
 pub mod claims;
 pub mod clock;
+pub mod cluster;
 pub mod http;
 pub mod kills;
 pub mod plan;

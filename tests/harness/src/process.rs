@@ -92,6 +92,15 @@ impl Process {
         Ok(())
     }
 
+    /// Stops in good order, which must end well, and starts again.
+    pub async fn stop_and_start(&mut self) -> Result<(), Fault> {
+        let ended = self.stop().await?;
+        if !ended.success() {
+            return Err(fault(format!("a stop settles what is in flight, and loa ended with {ended}")));
+        }
+        self.start_again().await
+    }
+
     /// SIGTERM, and how it ended.
     pub async fn stop(&mut self) -> Result<ExitStatus, Fault> {
         self.signal("TERM")?;

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::books::{self, Books};
 use crate::clock::TurnedClock;
+use crate::cluster::Cluster;
 use crate::process::{Process, Start};
 use crate::secrets::Secrets;
 use crate::sims::Sims;
@@ -32,6 +33,8 @@ pub enum Kind {
     Process,
     /// Two instances of every role in a storm.
     Storm(Weather),
+    /// Two processes on parts outside of them, which these keys of the configuration name.
+    Cluster(Vec<(String, String)>),
 }
 
 /// What a site is made of.
@@ -113,6 +116,8 @@ pub enum Loa {
     Process(Box<Process>),
     /// Two instances in a storm.
     Storm(Box<Storm>),
+    /// Two processes.
+    Cluster(Box<Cluster>),
 }
 
 /// A world with a Loa.
@@ -146,6 +151,12 @@ impl Site {
                 let start = storm::Start { data, settings, weather, clock: options.clock, ca: options.ca };
                 Loa::Storm(Box::new(Storm::start(start).await?))
             }
+            Kind::Cluster(parts) => {
+                settings.extend(parts);
+                let arguments = vec!["--no-sim".to_owned()];
+                let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
+                Loa::Cluster(Box::new(Cluster::start(start).await?))
+            }
         };
         Ok(Self { loa, sims, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
     }
@@ -155,6 +166,7 @@ impl Site {
         match &self.loa {
             Loa::Process(process) => &process.users,
             Loa::Storm(storm) => &storm.users,
+            Loa::Cluster(cluster) => cluster.users(),
         }
     }
 
@@ -162,7 +174,7 @@ impl Site {
     pub fn process(&mut self) -> Result<&mut Process, Fault> {
         match &mut self.loa {
             Loa::Process(process) => Ok(process),
-            Loa::Storm(_) => Err(fault("this site runs no process")),
+            Loa::Storm(_) | Loa::Cluster(_) => Err(fault("this site does not run one process")),
         }
     }
 
@@ -170,7 +182,15 @@ impl Site {
     pub fn storm(&mut self) -> Result<&mut Storm, Fault> {
         match &mut self.loa {
             Loa::Storm(storm) => Ok(storm),
-            Loa::Process(_) => Err(fault("this site is in no storm")),
+            Loa::Process(_) | Loa::Cluster(_) => Err(fault("this site is in no storm")),
+        }
+    }
+
+    /// The processes; a fault if it is no cluster.
+    pub fn cluster(&mut self) -> Result<&mut Cluster, Fault> {
+        match &mut self.loa {
+            Loa::Cluster(cluster) => Ok(cluster),
+            Loa::Process(_) | Loa::Storm(_) => Err(fault("this site is no cluster of processes")),
         }
     }
 
@@ -179,6 +199,7 @@ impl Site {
         match &self.loa {
             Loa::Process(process) => vec![process.addresses.clone()],
             Loa::Storm(storm) => storm.addresses(),
+            Loa::Cluster(cluster) => cluster.addresses(),
         }
     }
 
@@ -187,16 +208,11 @@ impl Site {
         self.addresses().first().map(|addresses| addresses.grpc).ok_or_else(|| fault("nothing runs at this site"))
     }
 
-    /// Stops in good order and starts again: the process, or the first of the instances.
+    /// Stops in good order and starts again: the process, or the first of several.
     pub async fn stop_and_start(&mut self) -> Result<(), Fault> {
         match &mut self.loa {
-            Loa::Process(process) => {
-                let ended = process.stop().await?;
-                if !ended.success() {
-                    return Err(fault(format!("a stop settles what is in flight, and loa ended with {ended}")));
-                }
-                process.start_again().await
-            }
+            Loa::Process(process) => process.stop_and_start().await,
+            Loa::Cluster(cluster) => cluster.first().stop_and_start().await,
             Loa::Storm(storm) => {
                 storm.stop_instance(0).await?;
                 storm.start_instance(0).await
@@ -204,13 +220,11 @@ impl Site {
         }
     }
 
-    /// Kills and starts again: the process, or the second of the instances.
+    /// Kills and starts again: the process, or the second of several.
     pub async fn kill_and_start(&mut self) -> Result<(), Fault> {
         match &mut self.loa {
-            Loa::Process(process) => {
-                process.kill().await?;
-                process.start_again().await
-            }
+            Loa::Process(process) => process.start_again().await,
+            Loa::Cluster(cluster) => cluster.second().start_again().await,
             Loa::Storm(storm) => {
                 storm.cut_instance(1)?;
                 storm.start_instance(1).await
@@ -223,6 +237,7 @@ impl Site {
         match &self.loa {
             Loa::Process(process) => process.data().to_owned(),
             Loa::Storm(storm) => storm.data().to_owned(),
+            Loa::Cluster(cluster) => cluster.data().to_owned(),
         }
     }
 
@@ -328,6 +343,7 @@ impl Site {
         match &self.loa {
             Loa::Process(process) => Ok(process.printed()? + &process.metrics().await?),
             Loa::Storm(storm) => storm.printed().await,
+            Loa::Cluster(cluster) => cluster.printed().await,
         }
     }
 
@@ -376,6 +392,10 @@ impl Site {
             Loa::Storm(storm) => {
                 storm.stop().await?;
                 storm.printed().await?
+            }
+            Loa::Cluster(cluster) => {
+                cluster.stop().await?;
+                cluster.written()?
             }
         };
         self.nobody_is_in(&printed)?;

@@ -10,6 +10,9 @@ use super::text::{note, say};
 use crate::compose;
 use crate::exit::Failure;
 
+/// Ends of keys whose values are never shown.
+const SECRETS: [&str; 4] = ["password", "key_sha256", "system_key", ".url"];
+
 /// The merged layers of this command; `dev` lays the simulators over the default.
 pub fn layers(global: &Global, dev: bool) -> Result<Layers, Failure> {
     let fault = |error: LayerError| Failure::Usage(error.to_string());
@@ -83,7 +86,7 @@ pub fn config(global: &Global, command: &ConfigCommand) -> Result<(), Failure> {
     let mut values = Vec::new();
     flatten("", &toml::Value::Table(layers.table.clone()), &mut values);
     for (key, value) in values {
-        let secret = key.ends_with(".password") || key.ends_with("key_sha256");
+        let secret = SECRETS.iter().any(|end| key.ends_with(end));
         let shown = if secret { "***".to_owned() } else { value.to_string() };
         match global.json {
             true => say(json!({"key": key, "value": shown, "from": layers.origin(&key).to_string()}).to_string()),

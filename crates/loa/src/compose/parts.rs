@@ -136,7 +136,8 @@ async fn registry(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
 
 async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Audience, built).await?;
-    let folder = base.config.node.data.join("snapshots");
+    let own = || base.config.node.data.join("snapshots");
+    let folder = base.config.audience.snapshots.clone().unwrap_or_else(own);
     let opened = ParquetDatasets::open(&folder, *base.ctx.hash_key(), AUDIENCE_THREADS, Arc::clone(&base.clock));
     let ports = loa_audience::Ports {
         datasets: Arc::new(opened.map_err(|error| Failure::of(&error))?),

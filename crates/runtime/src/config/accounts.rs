@@ -162,7 +162,7 @@ fn read_relay(list: &Section<'_>, name: &str, alone: bool) -> Option<EmailRelay>
 }
 
 /// A secret: the value itself, or `file:<path>` with the value on its first line.
-fn secret(section: &Section<'_>, key: &str) -> String {
+pub(super) fn secret(section: &Section<'_>, key: &str) -> String {
     let text = section.text(key);
     let Some(path) = text.strip_prefix("file:") else { return text };
     match std::fs::read_to_string(path) {

@@ -6,6 +6,7 @@
 //! Must stay true: this module alone reads the environment; a [`Config`] that exists is legal, alone and together.
 
 mod accounts;
+mod backing;
 mod layers;
 mod section;
 
@@ -16,8 +17,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use accounts::{EmailConfig, EmailRelay, SmsAccount, SmsConfig};
+pub use backing::{KafkaLog, KafkaSasl, KafkaTls, LogConfig, StoreConfig};
 pub use layers::{LayerError, Layers, Origin};
 pub use section::{Fault, Section};
+
+use loa_ports::carrier::Secret;
 
 use crate::role::Role;
 use crate::rpc::Right;
@@ -40,6 +44,14 @@ pub struct Config {
     pub console_listen: SocketAddr,
     /// Remote roles by URL.
     pub endpoints: HashMap<Role, String>,
+    /// The log.
+    pub log: LogConfig,
+    /// The stores.
+    pub store: StoreConfig,
+    /// URL of Redis, which counts account buckets over all nodes; absent = this process counts its own.
+    pub redis: Option<Secret>,
+    /// Subscriber files.
+    pub audience: AudienceConfig,
     /// Users.
     pub users: Vec<UserConfig>,
     /// Dispatch.
@@ -76,6 +88,8 @@ pub struct GrpcConfig {
     pub listen: SocketAddr,
     /// TLS files.
     pub tls: Option<TlsFiles>,
+    /// The key by which roles call each other; absent = one that this process alone knows.
+    pub system_key: Option<Secret>,
 }
 
 /// Files of a TLS server.
@@ -100,6 +114,13 @@ pub struct UserConfig {
     pub key_sha256: [u8; 32],
     /// What they may.
     pub rights: Vec<Right>,
+}
+
+/// `[audience]`
+#[derive(Debug, Clone)]
+pub struct AudienceConfig {
+    /// Folder of dataset versions and freezes; absent = `<data>/snapshots`.
+    pub snapshots: Option<PathBuf>,
 }
 
 /// `[dispatch]`
@@ -177,6 +198,7 @@ fn read(root: &Section<'_>) -> Option<Config> {
     let node = read_node(&root.section("node"));
     let grpc = root.section("grpc");
     let (grpc_listen, tls) = (address(&grpc, "listen"), read_tls(&grpc));
+    let system_key = grpc.has("system_key").then(|| Secret(accounts::secret(&grpc, "system_key")));
     grpc.finish();
     let probes = root.section("probes");
     let probes_listen = address(&probes, "listen");
@@ -185,14 +207,10 @@ fn read(root: &Section<'_>) -> Option<Config> {
     let console_listen = address(&console, "listen");
     console.finish();
     let endpoints = read_endpoints(root.section("endpoints"));
-    for (name, known) in [("log", "embedded"), ("store", "sqlite")] {
-        let section = root.section(name);
-        let kind = section.text("kind");
-        if kind != known {
-            section.fault("kind", format!("`{kind}` is not served by this build; use \"{known}\""));
-        }
-        section.finish();
-    }
+    let log = backing::read_log(root.section("log"));
+    let store = backing::read_store(root.section("store"));
+    let redis = backing::read_redis(root.section("redis"));
+    let audience = read_audience(root.section("audience"));
     let users = read_users(root);
     let dispatch = read_dispatch(root.section("dispatch"));
     let sms = accounts::read_sms(root.section("sms"));
@@ -205,10 +223,14 @@ fn read(root: &Section<'_>) -> Option<Config> {
     }
     Some(Config {
         node,
-        grpc: GrpcConfig { listen: grpc_listen?, tls },
+        grpc: GrpcConfig { listen: grpc_listen?, tls, system_key },
         probes_listen: probes_listen?,
         console_listen: console_listen?,
         endpoints,
+        log,
+        store,
+        redis,
+        audience,
         users,
         dispatch,
         sms,
@@ -260,6 +282,12 @@ fn read_tls(section: &Section<'_>) -> Option<TlsFiles> {
             None
         }
     }
+}
+
+fn read_audience(section: Section<'_>) -> AudienceConfig {
+    let snapshots = section.optional_text("snapshots").map(PathBuf::from);
+    section.finish();
+    AudienceConfig { snapshots }
 }
 
 fn read_endpoints(section: Section<'_>) -> HashMap<Role, String> {
