@@ -3,6 +3,7 @@
 //! Must stay true: a server runs as an unprivileged user in a folder of its own and never outlives its [`Server`]; one that
 //! cannot start is a fault that shows what it printed.
 
+pub mod kafka;
 pub mod server;
 
 pub use server::Server;

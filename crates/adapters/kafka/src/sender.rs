@@ -1,0 +1,188 @@
+//! Appends: one idempotent producer for the whole process, made anew when Kafka has declared it broken.
+//!
+//! Must stay true: the records of a call are handed over in its order and before those of a later call, so each partition
+//! has them in that order; a call that is refused has handed over nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use loa_domain::limits::RECORD_BYTES_MAX;
+use loa_ports::clock::Clock;
+use loa_ports::log::{Append, LogError};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::util::Timeout;
+use tokio::sync::Semaphore;
+
+use crate::config::{APPEND_WITHIN, KafkaConfig, QUEUE_BYTES_MAX, RECORD_COST};
+use crate::error::{away, closed, of_append};
+use crate::voice::Voice;
+
+/// How long the opening waits for the producer's number. Without it the first record waits for it instead.
+const NUMBER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a stop waits for records that are on their way.
+const FLUSH_WITHIN: Duration = APPEND_WITHIN;
+
+type Producer = FutureProducer<Voice>;
+
+/// The one who appends.
+pub(crate) struct Sender {
+    config: Arc<KafkaConfig>,
+    clock: Arc<dyn Clock>,
+    /// `None` once closed.
+    producer: Mutex<Option<Producer>>,
+    room: Arc<Semaphore>,
+}
+
+impl Sender {
+    /// Connects and asks for the number that an idempotent producer needs.
+    pub(crate) async fn open(config: Arc<KafkaConfig>, clock: Arc<dyn Clock>) -> Result<Self, KafkaError> {
+        let voice = Voice::new("append");
+        let producer = make(&config, voice.clone())?;
+        if tokio::time::timeout(NUMBER_WITHIN, voice.numbered.notified()).await.is_err() {
+            tracing::warn!("the producer has no number yet; the first record waits for it");
+        }
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
+        Ok(Self { config, clock, producer: Mutex::new(Some(producer)), room })
+    }
+
+    /// Appends and answers with the offsets once all copies that must be in step have the records.
+    pub(crate) async fn append(&self, records: Vec<Append>) -> Result<Vec<i64>, LogError> {
+        let sizes = sizes(&records)?;
+        let cost = (sizes.iter().sum::<usize>() + records.len() * RECORD_COST).min(QUEUE_BYTES_MAX);
+        let room = self.room.acquire_many(u32::try_from(cost).unwrap_or(u32::MAX));
+        let _room = tokio::time::timeout(APPEND_WITHIN, room)
+            .await
+            .map_err(|_| away(format!("{QUEUE_BYTES_MAX} bytes wait for their acknowledgement")))?
+            .map_err(|_| closed())?;
+        let (producer, sent) = self.send(&records);
+        let sent = sent.map_err(|error| self.failed(&producer, error, &records, &sizes, 0));
+        let (mut offsets, mut first) = (Vec::with_capacity(records.len()), None);
+        // Every answer is waited for, so that the room is given back when the client has forgotten the records.
+        for (at, delivery) in sent?.into_iter().enumerate() {
+            match answer(delivery).await {
+                Ok(offset) => offsets.push(offset),
+                Err(error) => {
+                    first.get_or_insert((at, error));
+                }
+            }
+        }
+        match first {
+            None => Ok(offsets),
+            Some((at, error)) => Err(self.failed(&producer, error, &records, &sizes, at)),
+        }
+    }
+
+    /// Hands all records over; nothing is awaited in between, so no other call's records stand among them.
+    fn send(&self, records: &[Append]) -> (Option<Producer>, Result<Vec<DeliveryFuture>, KafkaError>) {
+        let at_ms = self.clock.now_us() / 1_000;
+        let held = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(producer) = held.as_ref() else { return (None, Err(KafkaError::Canceled)) };
+        let sent = records.iter().map(|record| self.send_one(producer, record, at_ms)).collect();
+        (Some(producer.clone()), sent)
+    }
+
+    fn send_one(&self, producer: &Producer, record: &Append, at_ms: i64) -> Result<DeliveryFuture, KafkaError> {
+        let topic = self.config.name(record.topic);
+        let partition = i32::try_from(record.partition).unwrap_or(i32::MAX);
+        let key: &[u8] = &record.key;
+        let value: &[u8] = &record.value;
+        let mut to_send = FutureRecord::to(&topic).partition(partition).key(key).payload(value).timestamp(at_ms);
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            let insert = |headers: OwnedHeaders, (name, value): &(String, bytes::Bytes)| {
+                let value: &[u8] = value;
+                headers.insert(Header { key: name, value: Some(value) })
+            };
+            to_send = to_send.headers(record.headers.iter().fold(headers, insert));
+        }
+        producer.send_result(to_send).map_err(|(error, _)| error)
+    }
+
+    /// Makes the producer anew if it is broken; says what the failure means to the caller.
+    fn failed(
+        &self,
+        producer: &Option<Producer>,
+        error: KafkaError,
+        records: &[Append],
+        sizes: &[usize],
+        at: usize,
+    ) -> LogError {
+        let Some(producer) = producer else { return closed() };
+        if producer.client().fatal_error().is_some() {
+            self.renew(producer);
+        }
+        of_append(&error, records[at].topic, records[at].partition, sizes[at])
+    }
+
+    /// Replaces a producer that is broken for good. What was on its way may or may not be in the log: its callers were told
+    /// so and append again.
+    fn renew(&self, broken: &Producer) {
+        let mut held = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_current = held.as_ref().is_some_and(|it| it.client().native_ptr() == broken.client().native_ptr());
+        if !is_current {
+            return;
+        }
+        match make(&self.config, Voice::new("append")) {
+            Ok(producer) => {
+                tracing::warn!(reason = ?broken.client().fatal_error(), "the producer is made anew");
+                if let Some(old) = held.replace(producer) {
+                    retire(old);
+                }
+            }
+            Err(error) => tracing::error!(%error, "the producer could not be made anew"),
+        }
+    }
+
+    /// Waits for what is on its way; later calls are refused.
+    pub(crate) async fn close(&self) {
+        self.room.close();
+        let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(producer) = producer else { return };
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(Timeout::After(FLUSH_WITHIN))).await;
+        match flushed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "records were on their way when the log was closed"),
+            Err(error) => tracing::error!(%error, "the producer did not end well"),
+        }
+    }
+}
+
+fn make(config: &KafkaConfig, voice: Voice) -> Result<Producer, KafkaError> {
+    config.producer().create_with_context(voice)
+}
+
+/// Lets a client end beside the asynchronous threads, since that waits for its own threads.
+pub(crate) fn retire<T: Send + 'static>(client: T) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        drop(runtime.spawn_blocking(move || drop(client)));
+    }
+}
+
+async fn answer(delivery: DeliveryFuture) -> Result<i64, KafkaError> {
+    match delivery.await {
+        Ok(Ok(Delivery { offset, .. })) if offset >= 0 => Ok(offset),
+        // Taken as a repeat of something that the broker no longer knows the place of.
+        Ok(Ok(_)) => Err(KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber)),
+        Ok(Err((error, _))) => Err(error),
+        Err(_) => Err(KafkaError::Canceled),
+    }
+}
+
+/// The size of each record as the limit counts it; the first that is refused refuses all.
+fn sizes(records: &[Append]) -> Result<Vec<usize>, LogError> {
+    let size = |record: &Append| {
+        if record.partition >= record.topic.partitions {
+            return Err(LogError::NoPartition { topic: record.topic.name, partition: record.partition });
+        }
+        let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = record.key.len() + headers + record.value.len();
+        if bytes > RECORD_BYTES_MAX {
+            return Err(LogError::TooLarge { topic: record.topic.name, bytes, max: RECORD_BYTES_MAX });
+        }
+        Ok(bytes)
+    };
+    records.iter().map(size).collect()
+}

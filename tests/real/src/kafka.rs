@@ -1,0 +1,200 @@
+//! Apache Kafka in KRaft mode: one or several nodes, each broker and controller at once.
+//!
+//! The brokers look after old records every 100 ms instead of every few minutes, so that tests wait for what they do.
+//!
+//! Must stay true: every node keeps its ports and its folder for its life, so a node that is started again is the same one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use loa_harness::{Fault, fault};
+
+use crate::server::{Folder, Server, free_port, installed, run};
+
+/// How long nodes may take to start.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// What a node says when it serves.
+const STARTED: &str = "Kafka Server started";
+const NAME: &str = "kafka";
+/// The cluster's id: 16 bytes in base64.
+const CLUSTER: &str = "bG9hLXJlYWwtdGVzdHMhIQ";
+/// A user of the listener that wants a login, by PLAIN or SCRAM-SHA-512.
+pub const USER: &str = "loa";
+/// Its password.
+pub const PASSWORD: &str = "a-password-of-tests";
+/// A small virtual machine that starts quickly.
+const JAVA: [&str; 5] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+const LOGGING: &str = "\
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{HH:mm:ss,SSS} %p %m (%c{1})%n
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
+";
+
+/// Running nodes.
+#[derive(Debug)]
+pub struct Kafka {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    server: Server,
+    ports: Ports,
+    /// How often it was started.
+    starts: usize,
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    client: u16,
+    login: u16,
+    controller: u16,
+}
+
+impl Kafka {
+    /// One node.
+    pub async fn start() -> Result<Self, Fault> {
+        Self::start_nodes(1).await
+    }
+
+    /// So many nodes; returns when all of them serve.
+    pub async fn start_nodes(count: usize) -> Result<Self, Fault> {
+        let ports = (0..count).map(|_| Ports::free()).collect::<Result<Vec<_>, _>>()?;
+        let mut nodes = Vec::new();
+        for at in 0..count {
+            let folder = Folder::new()?;
+            folder.write("log4j2.properties", LOGGING)?;
+            folder.write("server.properties", &properties(folder.path(), &ports, at))?;
+            format(&folder)?;
+            let command = command(&folder)?;
+            nodes.push(Node { server: Server::start(NAME, folder, command)?, ports: ports[at], starts: 1 });
+        }
+        let mut kafka = Self { nodes };
+        for node in &mut kafka.nodes {
+            node.ready().await?;
+        }
+        Ok(kafka)
+    }
+
+    /// `host:port` of all nodes, separated by commas.
+    pub fn brokers(&self) -> String {
+        self.addresses(|ports| ports.client)
+    }
+
+    /// The same for who logs in as [`USER`].
+    pub fn brokers_with_login(&self) -> String {
+        self.addresses(|ports| ports.login)
+    }
+
+    fn addresses(&self, port: impl Fn(&Ports) -> u16) -> String {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
+    }
+
+    /// kill -9 of a node.
+    pub fn kill(&mut self, node: usize) -> Result<(), Fault> {
+        self.nodes[node].server.kill()
+    }
+
+    /// Starts a killed node on its folder and ports; returns when it serves.
+    pub async fn start_again(&mut self, node: usize) -> Result<(), Fault> {
+        let node = &mut self.nodes[node];
+        let command = command(node.server.folder())?;
+        node.server.start_again(command)?;
+        node.starts += 1;
+        node.ready().await
+    }
+
+    /// The process of a node.
+    pub fn pid(&self, node: usize) -> u32 {
+        self.nodes[node].server.pid()
+    }
+
+    /// Where a node keeps its records: a folder for each partition.
+    pub fn data(&self, node: usize) -> PathBuf {
+        self.nodes[node].server.folder().path().join("data")
+    }
+}
+
+impl Node {
+    async fn ready(&mut self) -> Result<(), Fault> {
+        let said = self.server.folder().path().join(format!("{NAME}.out"));
+        let starts = self.starts;
+        let has_started = async || {
+            let text = std::fs::read(&said).unwrap_or_default();
+            String::from_utf8_lossy(&text).matches(STARTED).count() >= starts
+        };
+        self.server.ready(START_WITHIN, has_started).await
+    }
+}
+
+impl Ports {
+    fn free() -> Result<Self, Fault> {
+        Ok(Self { client: free_port()?, login: free_port()?, controller: free_port()? })
+    }
+}
+
+fn java(folder: &Path) -> Result<Command, Fault> {
+    let jars = installed(NAME)?.join("*");
+    let jars = jars.to_str().ok_or_else(|| fault("the folder of the jars is no text"))?.to_owned();
+    let mut command = Command::new("java");
+    command.args(JAVA).arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()));
+    command.args(["-cp", &jars]);
+    Ok(command)
+}
+
+fn command(folder: &Folder) -> Result<Command, Fault> {
+    let mut command = java(folder.path())?;
+    command.arg("kafka.Kafka").arg(folder.path().join("server.properties"));
+    Ok(command)
+}
+
+/// Makes the empty storage of a node and the user that logs in.
+fn format(folder: &Folder) -> Result<(), Fault> {
+    let mut command = java(folder.path())?;
+    command.args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--config"]);
+    command.arg(folder.path().join("server.properties"));
+    command.args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]")]);
+    run(command)
+}
+
+fn properties(folder: &Path, all: &[Ports], at: usize) -> String {
+    let Ports { client, login, controller } = all[at];
+    let voters: Vec<_> = (1..).zip(all).map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports.controller)).collect();
+    let (voters, id, data) = (voters.join(","), at + 1, folder.join("data"));
+    let copies = all.len().min(3);
+    let security = "org.apache.kafka.common.security";
+    format!(
+        "process.roles=broker,controller
+node.id={id}
+controller.quorum.voters={voters}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=CLIENT
+listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=CLIENT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.login.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+listener.name.login.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.replication.factor={copies}
+offsets.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=2
+num.recovery.threads.per.data.dir=2
+log.retention.check.interval.ms=100
+log.initial.task.delay.ms=100
+log.segment.delete.delay.ms=1000
+log.cleaner.backoff.ms=100
+log.cleaner.dedupe.buffer.size=4194304
+",
+        data = data.display(),
+    )
+}
