@@ -25,6 +25,8 @@ use crate::read::Turn;
 
 /// Lines have this long to get the answers to what they have written.
 pub const DRAIN: Duration = Duration::from_secs(5);
+/// Drained lines that wait to be handed over, at most; more wait in their tasks.
+const DRAINED_WAITING_MAX: usize = 16;
 /// Accounts are announced at least this often.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 /// Changes of an account are looked for this often.
@@ -75,7 +77,7 @@ pub async fn run<M: Medium>(
     lines: Arc<dyn Lines>,
     others: Option<Others>,
 ) -> Result<(), ServiceError> {
-    let lines_of = |account: &AccountSpec| Want { kind: lease_kind(account), count: account.lines };
+    let lines_of = |account: &AccountSpec| Want { kind: lease_kind(account), count: account.lines, drains: true };
     let mut wants: Vec<_> = engine.accounts().iter().map(|account| lines_of(&account.spec)).collect();
     let others = others.map(|others| {
         wants.extend(others.wants);
@@ -83,9 +85,10 @@ pub async fn run<M: Medium>(
     });
     let keeper = LeaseKeeper::start(ctx, leases, "", wants).await?;
     let turns = engine.start();
-    let mut work =
-        Work { engine: Arc::clone(&engine), keeper, lines, turns, others, open: HashMap::new(), told: HashMap::new() };
-    let outcome = work.serve(ctx).await;
+    let (drained, mut ended) = mpsc::channel(DRAINED_WAITING_MAX);
+    let (open, told) = (HashMap::new(), HashMap::new());
+    let mut work = Work { engine: Arc::clone(&engine), keeper, lines, turns, others, open, told, drained };
+    let outcome = work.serve(ctx, &mut ended).await;
     work.stop(ctx).await;
     outcome
 }
@@ -98,6 +101,8 @@ struct Work<M: Medium> {
     others: Option<mpsc::Sender<Change>>,
     open: HashMap<(usize, u32), Box<dyn Line>>,
     told: HashMap<usize, Told>,
+    /// Lines that were closed for another node, once everything they sent is settled.
+    drained: mpsc::Sender<Held>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +113,7 @@ struct Told {
 }
 
 impl<M: Medium> Work<M> {
-    async fn serve(&mut self, ctx: &Ctx) -> Result<(), ServiceError> {
+    async fn serve(&mut self, ctx: &Ctx, ended: &mut mpsc::Receiver<Held>) -> Result<(), ServiceError> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let engine = Arc::clone(&self.engine);
@@ -117,6 +122,7 @@ impl<M: Medium> Work<M> {
                 () = ctx.stopping() => return Ok(()),
                 why = engine.failed() => return Err(why.into()),
                 change = self.keeper.change() => self.take(ctx, change).await,
+                Some(held) = ended.recv() => self.keeper.hand_over(&held).await,
                 _ = look.tick() => {
                     for ((account, slot), line) in &self.open {
                         self.engine.line_in_flight(*account, *slot, line.in_flight());
@@ -130,7 +136,7 @@ impl<M: Medium> Work<M> {
     async fn take(&mut self, ctx: &Ctx, change: Change) {
         let (held, gained) = match &change {
             Change::Gained(held) => (held, true),
-            Change::Lost(held) => (held, false),
+            Change::Lost(held) | Change::Surplus(held) => (held, false),
         };
         let Some(account) = self.account_of(held) else {
             if let Some(others) = &self.others {
@@ -154,7 +160,10 @@ impl<M: Medium> Work<M> {
             }
         } else {
             self.engine.line_closed(account, slot);
-            if let Some(line) = self.open.remove(&(account, slot)) {
+            let line = self.open.remove(&(account, slot));
+            if let Change::Surplus(held) = change {
+                ctx.spawn("line hand-over", drain(Arc::clone(&self.engine), line, held, self.drained.clone()));
+            } else if let Some(line) = line {
                 ctx.spawn("line stop", line.stop(DRAIN));
             }
         }
@@ -214,6 +223,28 @@ impl<M: Medium> Work<M> {
         self.engine.end();
         self.keeper.stop().await;
     }
+}
+
+/// Ends what a line has under way, so that the next owner of its partitions finds everything settled.
+async fn drain<M: Medium>(
+    engine: Arc<Engine<M>>,
+    line: Option<Box<dyn Line>>,
+    held: Held,
+    drained: mpsc::Sender<Held>,
+) {
+    if let Some(line) = line {
+        line.stop(DRAIN).await;
+    }
+    let settled = async {
+        drop(engine.claiming.lock().await);
+        engine.outbox.empty().await;
+        engine.store_now(true).await
+    };
+    if !tokio::time::timeout(DRAIN, settled).await.unwrap_or(false) {
+        tracing::warn!(kind = held.kind, number = held.number, "a line is handed over before all of it is settled");
+    }
+    // A gateway that stops frees its leases by itself.
+    let _stopping = drained.send(held).await;
 }
 
 /// Appends an account's state to control.v1; false if the log is away.

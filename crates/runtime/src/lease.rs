@@ -1,11 +1,11 @@
 //! The keeper of leases: beats, looks, takes what is free or whose owner fell silent, and says what was gained or lost.
 //!
-//! A node takes its fair share of what there is (all numbers ÷ living nodes, rounded up). Who sees another's beat
-//! unchanged for 4 s on its own monotonic clock takes over.
+//! A node takes its fair share of what there is (all numbers ÷ living nodes, rounded up), and hands over what it has beyond
+//! it when a node joins, a few at each look. Who sees another's beat unchanged for 4 s on its own monotonic clock takes over.
 //!
 //! Must stay true: holding a lease here is only permission to try; what decides is the fence in each transaction.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Where this node holds all there is, it looks this often only: what decides is the fence in each transaction.
 const LOOKS_SKIPPED: u32 = 7;
 const SILENCE: Duration = Duration::from_millis(LEASE_SILENCE_MS);
+/// Leases of one kind that are handed over at one look, at most: what moves stands still for a moment.
+const HANDED_OVER_MAX: usize = 4;
 /// Own leases are given up when the store has not taken a beat for this long: others may take them at 4 s.
 const OWN_SILENCE: Duration = Duration::from_millis(LEASE_SILENCE_MS - 1_000);
 
@@ -31,6 +33,8 @@ pub struct Want {
     pub kind: String,
     /// How many numbers there are, from 0.
     pub count: u32,
+    /// What is under way in its name must end before it is handed over: the owner is asked by [`Change::Surplus`].
+    pub drains: bool,
 }
 
 /// A change of what is held.
@@ -40,11 +44,15 @@ pub enum Change {
     Gained(Held),
     /// Not held any more; nothing may be done in its name.
     Lost(Held),
+    /// Another node shall have it: end what is under way, then call [`LeaseKeeper::hand_over`]. Only of kinds that drain.
+    Surplus(Held),
 }
 
 #[derive(Default)]
 struct State {
     held: BTreeMap<(String, u32), i64>,
+    /// Of what is held: what its owner was asked to end.
+    draining: BTreeSet<(String, u32)>,
     changes: VecDeque<Change>,
 }
 
@@ -55,6 +63,7 @@ impl State {
     }
 
     fn lose(&mut self, kind: &str, number: u32) {
+        self.draining.remove(&(kind.to_owned(), number));
         if let Some(epoch) = self.held.remove(&(kind.to_owned(), number)) {
             self.changes.push_back(Change::Lost(Held { kind: kind.to_owned(), number, epoch }));
         }
@@ -134,6 +143,11 @@ impl LeaseKeeper {
         self.shared.with(|state| state.held.get(&(held.kind.clone(), held.number)) == Some(&held.epoch))
     }
 
+    /// Frees what was drained, so that another node takes it.
+    pub async fn hand_over(&self, held: &Held) {
+        hand_over(&*self.leases, &self.shared, held).await;
+    }
+
     /// A transaction in its name was fenced: it is somebody else's.
     pub fn lost(&self, held: &Held) {
         self.shared.with(|state| {
@@ -157,14 +171,31 @@ impl LeaseKeeper {
     }
 }
 
+/// A store that does not answer leaves it held; it is handed over at a later look.
+async fn hand_over(leases: &dyn Leases, shared: &Shared, held: &Held) {
+    let freed = leases.free(std::slice::from_ref(held)).await;
+    shared.with(|state| {
+        let place = (held.kind.clone(), held.number);
+        match freed {
+            Ok(()) if state.held.get(&place) == Some(&held.epoch) => state.lose(&held.kind, held.number),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(kind = held.kind, number = held.number, %error, "a lease could not be handed over yet");
+                state.draining.remove(&place);
+            }
+        }
+    });
+    shared.changed.notify_waiters();
+}
+
 struct Looker {
     node: String,
     endpoint: String,
     wants: Vec<Want>,
     leases: Arc<dyn Leases>,
     shared: Arc<Shared>,
-    /// Per other node: the beat last seen and when it was first seen, monotonic.
-    beats: HashMap<String, (i64, Duration)>,
+    /// Per other node: the beat last seen, when it was first seen, monotonic, and whether it was seen to move.
+    beats: HashMap<String, (i64, Duration, bool)>,
     /// Looks that were skipped in a row, by kind.
     skipped: HashMap<String, u32>,
 }
@@ -231,8 +262,33 @@ impl Looker {
             let rows = self.leases.rows(&want.kind, want.count).await?;
             self.forget_what_others_have(&want.kind, &rows);
             self.take_what_is_free(&want, &rows, &alive).await?;
+            self.hand_over_surplus(&want, &alive).await;
         }
         Ok(())
+    }
+
+    /// More than the fair share is held, and others beat to whom it could go.
+    async fn hand_over_surplus(&self, want: &Want, alive: &[String]) {
+        let beating = alive.iter().filter(|node| self.beats.get(*node).is_some_and(|(_, _, moved)| *moved)).count();
+        let living = u32::try_from(beating + 1).unwrap_or(u32::MAX);
+        let share = want.count.div_ceil(living) as usize;
+        let surplus: Vec<Held> = self.shared.with(|state| {
+            let of_kind = state.held.iter().filter(|((kind, _), _)| *kind == want.kind);
+            let kept = of_kind.filter(|(place, _)| !state.draining.contains(*place));
+            let held = kept.map(|((kind, number), &epoch)| Held { kind: kind.clone(), number: *number, epoch });
+            held.skip(share).take(HANDED_OVER_MAX).collect()
+        });
+        for held in surplus {
+            if want.drains {
+                self.shared.with(|state| {
+                    state.draining.insert((held.kind.clone(), held.number));
+                    state.changes.push_back(Change::Surplus(held));
+                });
+                self.shared.changed.notify_waiters();
+            } else {
+                hand_over(&*self.leases, &self.shared, &held).await;
+            }
+        }
     }
 
     /// Everything of the kind is held: nothing can be gained, and a loss is found by the fence before it is found here.
@@ -248,9 +304,9 @@ impl Looker {
     fn alive(&mut self, nodes: &[NodeRow], now: Duration) -> Vec<String> {
         let mut alive = Vec::new();
         for row in nodes.iter().filter(|row| row.node != self.node) {
-            let seen = self.beats.entry(row.node.clone()).or_insert((row.beat, now));
+            let seen = self.beats.entry(row.node.clone()).or_insert((row.beat, now, false));
             if seen.0 != row.beat {
-                *seen = (row.beat, now);
+                *seen = (row.beat, now, true);
             }
             if now.saturating_sub(seen.1) < SILENCE {
                 alive.push(row.node.clone());
@@ -355,7 +411,49 @@ pub(crate) mod tests {
     }
 
     fn wants() -> Vec<Want> {
-        vec![Want { kind: "shard".to_owned(), count: 64 }]
+        vec![Want { kind: "shard".to_owned(), count: 64, drains: false }]
+    }
+
+    /// Waits for a number of held leases.
+    async fn holds_so_many(keeper: &LeaseKeeper, kind: &str, wanted: usize) {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while keeper.held(kind).len() != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{} held, {wanted} wanted", keeper.held(kind).len());
+    }
+
+    #[tokio::test]
+    async fn who_joins_gets_a_share() {
+        let rows = Arc::new(Rows::default());
+        let clock = Arc::new(SystemClock::new());
+        let wants = || {
+            vec![
+                Want { kind: "shard".to_owned(), count: 64, drains: false },
+                Want { kind: "line".to_owned(), count: 2, drains: true },
+                Want { kind: "job".to_owned(), count: 1, drains: false },
+            ]
+        };
+        let (one, two) = (Ctx::test(clock.clone(), "one"), Ctx::test(clock, "two"));
+        let mut first = LeaseKeeper::start(&one, rows.clone(), "", wants()).await.unwrap();
+        while first.try_change().is_some() {}
+        let second = LeaseKeeper::start(&two, rows.clone(), "", wants()).await.unwrap();
+        assert_eq!((first.held("shard").len(), second.held("shard").len()), (64, 0));
+        let surplus = loop {
+            match first.change().await {
+                Change::Surplus(held) => break held,
+                Change::Lost(lost) => assert_eq!(lost.kind, "shard"),
+                Change::Gained(held) => panic!("{held:?} was gained"),
+            }
+        };
+        assert_eq!((surplus.kind.as_str(), surplus.number), ("line", 1));
+        holds_so_many(&second, "shard", 32).await;
+        assert!(first.holds(&surplus), "it is held until it is drained");
+        first.hand_over(&surplus).await;
+        holds_so_many(&second, "line", 1).await;
+        assert_eq!((first.held("shard").len(), first.held("line").len(), first.held("job").len()), (32, 1, 1));
+        assert_eq!(second.held("job").len(), 0, "one of a kind stays where it is");
     }
 
     #[tokio::test]

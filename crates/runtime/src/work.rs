@@ -40,7 +40,7 @@ impl<C> Work<C> {
         endpoint: &str,
         kinds: &[&str],
     ) -> Result<Self, StoreError> {
-        let wants = kinds.iter().map(|&kind| Want { kind: kind.to_owned(), count: 1 }).collect();
+        let wants = kinds.iter().map(|&kind| Want { kind: kind.to_owned(), count: 1, drains: false }).collect();
         let keeper = LeaseKeeper::start(ctx, leases, endpoint, wants).await?;
         Ok(Self { ctx: ctx.clone(), core, keeper: Mutex::new(keeper) })
     }

@@ -85,8 +85,10 @@ impl Service for Report {
     }
 
     async fn run(self: Box<Self>, ctx: Ctx) -> Result<(), ServiceError> {
-        let wants =
-            vec![Want { kind: SHARD.to_owned(), count: u32::from(SHARDS) }, Want { kind: DONE.to_owned(), count: 1 }];
+        let wants = vec![
+            Want { kind: SHARD.to_owned(), count: u32::from(SHARDS), drains: true },
+            Want { kind: DONE.to_owned(), count: 1, drains: false },
+        ];
         let keeper = LeaseKeeper::start(&ctx, Arc::clone(&self.leases), "", wants).await?;
         let settlements = self.log.reader(SettlementsTopic::SPEC, Vec::new()).await?;
         let outcomes = self.log.reader(OutcomesTopic::SPEC, Vec::new()).await?;

@@ -75,6 +75,8 @@ struct Requests {
 impl Requests {
     async fn lease(&mut self, change: Change) {
         match change {
+            // Never asked: its offset stands with what it led to.
+            Change::Surplus(_) => {}
             Change::Lost(held) => {
                 if self.held.get(&held.number) == Some(&held) {
                     self.held.remove(&held.number);

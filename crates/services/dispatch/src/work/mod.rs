@@ -55,8 +55,8 @@ pub(crate) async fn run(ctx: Ctx, dispatch: Dispatch) -> Result<(), ServiceError
     let Dispatch { store, leases, log, view, options, chunks, contents, intake, status_calls: mut calls, .. } =
         dispatch;
     let wants = vec![
-        Want { kind: SHARD.to_owned(), count: u32::from(SHARDS) },
-        Want { kind: REQUESTS.to_owned(), count: REQUEST_PARTITIONS },
+        Want { kind: SHARD.to_owned(), count: u32::from(SHARDS), drains: false },
+        Want { kind: REQUESTS.to_owned(), count: REQUEST_PARTITIONS, drains: false },
     ];
     let keeper = LeaseKeeper::start(&ctx, leases, &options.endpoint, wants).await?;
     let (requests, changes) = mpsc::channel(REQUEST_CHANGES_MAX);
@@ -249,7 +249,7 @@ impl Work {
 
     async fn lease(&mut self, change: Change) {
         let (kind, number) = match &change {
-            Change::Gained(held) | Change::Lost(held) => (held.kind.as_str(), held.number),
+            Change::Gained(held) | Change::Lost(held) | Change::Surplus(held) => (held.kind.as_str(), held.number),
         };
         if kind != SHARD {
             // The intake ends with the context only, so the channel is open.
@@ -258,6 +258,8 @@ impl Work {
         }
         let Ok(shard) = Shard::new(number) else { return };
         match change {
+            // Never asked: rows are durable before they are told, so a shard can go at any moment.
+            Change::Surplus(_) => {}
             Change::Gained(held) => drop(self.loading.insert(shard, (held, Duration::ZERO))),
             Change::Lost(held) => {
                 self.loading.retain(|_, (wanted, _)| *wanted != held);

@@ -101,7 +101,14 @@ impl Running {
             tokio::select! {
                 biased;
                 () = ctx.stopping() => break,
-                change = self.keeper.change() => self.change(change).await,
+                change = self.keeper.change() => match change {
+                    // What was read is stored first, so that the next owner need not read it again.
+                    Change::Surplus(held) => {
+                        self.flush().await;
+                        self.keeper.hand_over(&held).await;
+                    }
+                    change => self.change(change).await,
+                },
                 Some(call) = self.calls.recv() => {
                     self.flush().await;
                     // The caller may have gone; what was flushed stays flushed.
@@ -137,7 +144,7 @@ impl Running {
                 }
             }
             Change::Lost(held) if held.kind == SHARD => self.close(held.number),
-            Change::Gained(_) | Change::Lost(_) => {}
+            Change::Gained(_) | Change::Lost(_) | Change::Surplus(_) => {}
         }
     }
 

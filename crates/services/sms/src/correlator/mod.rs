@@ -48,7 +48,7 @@ const AWAY_WAIT: Duration = Duration::from_millis(200);
 
 /// What it wants to own.
 pub(crate) fn want() -> Want {
-    Want { kind: LEASE.to_owned(), count: u32::from(SHARDS) }
+    Want { kind: LEASE.to_owned(), count: u32::from(SHARDS), drains: false }
 }
 
 /// Receipts that belong to nothing, by account.
@@ -162,6 +162,8 @@ impl Correlator {
                     () = tokio::time::sleep(AWAY_WAIT) => {}
                 }
             },
+            // Never asked: it does not drain, what is not told yet is read again by who takes it.
+            Change::Surplus(_) => {}
             Change::Lost(held) => {
                 self.references.unassign(held.number);
                 self.receipts.unassign(held.number);
