@@ -3,8 +3,10 @@
 //! A step of 2 ms lets tokens gather, so that a bind writes many messages at once; taking at every wake-up costs ten times
 //! the CPU. A share that only urgent may take stays full while bulk saturates the account, so urgent finds tokens at once.
 //!
-//! Must stay true: over any time span an account gives at most its rate times the span, one burst and the urgent share; a
-//! rate below one message per burst still sends.
+//! Processes that serve one account together each give their share of its rate, by the binds that they hold.
+//!
+//! Must stay true: over any time span an account gives at most its rate times the span, one burst and the urgent share of each
+//! process; a rate below one message per burst still sends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,8 @@ const URGENT_SHARE: f64 = 4.0;
 const RECOVERY_PER_S: f64 = 0.05;
 /// However often it is told to slow down, this much of the configured rate is left.
 const RATE_LEFT_MIN: f64 = 1.0 / 64.0;
+/// Who finds no token asks again after this time at the latest.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 /// Words to slow down within this time are one: they answer the same window.
 const SLOW_DOWN_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,6 +42,8 @@ pub struct LocalBucket {
 struct Cell {
     configured: f64,
     rate: f64,
+    /// Of the rate that is this process's, 0 to 1.
+    share: f64,
     tokens: f64,
     filled_at: Duration,
     slowed_at: Option<Duration>,
@@ -60,10 +66,10 @@ impl Bucket for LocalBucket {
     fn configure(&self, account: &AccountId, rate: f64) {
         let now = self.clock.monotonic();
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let cell = Cell { configured: rate, rate, tokens: 0.0, filled_at: step_of(now), slowed_at: None };
+        let cell = Cell { configured: rate, rate, share: 1.0, tokens: 0.0, filled_at: step_of(now), slowed_at: None };
         let known = cells.entry(account.clone()).or_insert_with(|| cell.clone());
         if (known.configured - rate).abs() > f64::EPSILON {
-            *known = cell;
+            *known = Cell { share: known.share, ..cell };
         }
     }
 
@@ -78,6 +84,13 @@ impl Bucket for LocalBucket {
 
     fn slow_down(&self, account: &AccountId) {
         self.with(account, Cell::slow_down);
+    }
+
+    fn set_binds(&self, account: &AccountId, held: u32, configured: u32) {
+        self.with(account, |cell, now| {
+            cell.fill(now);
+            cell.share = f64::from(held.min(configured)) / f64::from(configured.max(1));
+        });
     }
 
     fn rate(&self, account: &AccountId) -> f64 {
@@ -107,7 +120,7 @@ impl Cell {
         if passed <= 0.0 {
             return;
         }
-        self.tokens = (self.tokens + passed * self.rate).min(self.room());
+        self.tokens = (self.tokens + passed * self.rate * self.share).min(self.room());
         self.rate = (self.rate + passed * self.configured * RECOVERY_PER_S).min(self.configured);
         self.filled_at = step;
     }
@@ -123,7 +136,8 @@ impl Cell {
         }
         // Until there is one part more, at the end of a step.
         let missing = (kept + 1.0 - self.tokens).max(0.0);
-        let gathers = Duration::from_secs_f64((missing / self.rate).min(3_600.0));
+        // Without a share there is nothing to wait for but a change of it.
+        let gathers = Duration::from_secs_f64((missing / (self.rate * self.share)).min(WAIT_MAX.as_secs_f64()));
         let ready = ceil_to_step(self.filled_at + gathers);
         Taken { parts, wait: ready.saturating_sub(now).max(Duration::from_micros(100)) }
     }
@@ -215,6 +229,20 @@ mod tests {
         check(100);
         check(50_000);
         check(200_000);
+    }
+
+    #[test]
+    fn who_holds_some_of_the_binds_has_their_share() {
+        let (clock, bucket, account) = bucket(1_000.0);
+        bucket.set_binds(&account, 1, 4);
+        let taken = drain(&clock, &bucket, &account, 10, false);
+        assert!((2_480..=2_520).contains(&taken), "{taken}");
+        assert!((bucket.rate(&account) - 1_000.0).abs() < 1e-9, "what is announced is the account's");
+        bucket.set_binds(&account, 0, 4);
+        bucket.take(&account, 1_000, true);
+        assert_eq!(drain(&clock, &bucket, &account, 10, true), 0);
+        bucket.set_binds(&account, 4, 4);
+        assert!(drain(&clock, &bucket, &account, 10, false) > 9_900);
     }
 
     #[test]

@@ -167,6 +167,14 @@ impl<M: Medium> Work<M> {
                 ctx.spawn("line stop", line.stop(DRAIN));
             }
         }
+        self.share_rate(account);
+    }
+
+    /// The bucket gives this process the share of the rate that its lines are.
+    fn share_rate(&self, account: usize) {
+        let spec = &self.engine.accounts()[account].spec;
+        let held = self.open.keys().filter(|(of, _)| *of == account).count();
+        self.engine.bucket.set_binds(&spec.id, u32::try_from(held).unwrap_or(u32::MAX), spec.lines);
     }
 
     fn account_of(&self, held: &Held) -> Option<usize> {

@@ -21,7 +21,11 @@ pub trait Bucket: Send + Sync + std::fmt::Debug {
     /// The account told us to slow down: halves the rate, which recovers additively.
     fn slow_down(&self, account: &AccountId);
 
-    /// The rate now, in parts a second.
+    /// How many of an account's binds (or connections) this process holds, of those that all processes together are to hold:
+    /// its share of the rate where nobody counts for all of them.
+    fn set_binds(&self, account: &AccountId, held: u32, configured: u32);
+
+    /// The rate now, in parts a second over all nodes.
     fn rate(&self, account: &AccountId) -> f64;
 }
 

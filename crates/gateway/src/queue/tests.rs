@@ -25,6 +25,8 @@ const LATE: i64 = 2_000_000;
 struct Tokens(Mutex<u32>);
 
 impl Bucket for Tokens {
+    fn set_binds(&self, _: &AccountId, _: u32, _: u32) {}
+
     fn configure(&self, _: &AccountId, _: f64) {}
     fn take(&self, _: &AccountId, wanted: u32, _: bool) -> Taken {
         let mut there = self.0.lock().unwrap();
