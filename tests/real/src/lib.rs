@@ -4,6 +4,7 @@
 //! cannot start is a fault that shows what it printed.
 
 pub mod kafka;
+pub mod redis;
 pub mod server;
 
 pub use server::Server;

@@ -161,6 +161,10 @@ impl Cell {
         self.share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     }
 
+    pub(crate) fn is_away(&self) -> bool {
+        self.asking.away
+    }
+
     pub(crate) fn rate(&self, now: Duration) -> f64 {
         self.configured * self.left.now(now)
     }

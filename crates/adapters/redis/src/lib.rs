@@ -62,12 +62,9 @@ impl RedisBucket {
         Ok(Self { clock, client, prefix: prefix.to_owned(), cells: Mutex::default(), wake: Notify::new() })
     }
 
-    /// How many of an account's binds (or connections) this process holds, of those that all processes together are to
-    /// hold: its share of the rate while Redis is away. Nothing leaves then before this was told.
-    pub fn set_binds(&self, account: &AccountId, held: u32, configured: u32) {
-        if let Some(cell) = self.cells().get_mut(account) {
-            cell.set_share(if configured == 0 { 0.0 } else { f64::from(held) / f64::from(configured) });
-        }
+    /// Whether this process goes by its share of the account, since Redis is silent.
+    pub fn is_away(&self, account: &AccountId) -> bool {
+        self.cells().get(account).is_some_and(Cell::is_away)
     }
 
     /// Whether Redis answers; for a check before the start.
@@ -181,6 +178,13 @@ impl Bucket for RedisBucket {
 
     fn slow_down(&self, account: &AccountId) {
         self.with(account, |cell, now| cell.slow_down(now));
+    }
+
+    /// Nothing leaves while Redis is away before this was told.
+    fn set_binds(&self, account: &AccountId, held: u32, configured: u32) {
+        if let Some(cell) = self.cells().get_mut(account) {
+            cell.set_share(if configured == 0 { 0.0 } else { f64::from(held) / f64::from(configured) });
+        }
     }
 
     fn rate(&self, account: &AccountId) -> f64 {
