@@ -6,6 +6,8 @@
 //! Must stay true: roles in one process talk through the log and loopback gRPC, as they do in many.
 
 mod beats;
+mod buckets;
+mod logs;
 mod parts;
 mod stores;
 
@@ -16,7 +18,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use loa_domain::hash::HashKey;
-use loa_embedded::EmbeddedLog;
 use loa_ports::carrier::Secret;
 use loa_ports::clock::{Clock, SystemClock};
 use loa_ports::log::Log;
@@ -39,6 +40,9 @@ use crate::exit::Failure;
 use crate::keys::Keys;
 use crate::place::{Addresses, Place};
 
+use logs::OwnLog;
+
+pub use logs::apply_topics;
 pub use stores::{StoreFaults, lag, migrate};
 
 /// What a composition is given beside its configuration; the default is what `loa run` needs.
@@ -72,7 +76,7 @@ pub struct Cluster {
     pub view: ControlView,
     config: Config,
     parts: Vec<Box<dyn Service>>,
-    own_log: Option<Arc<EmbeddedLog>>,
+    own_log: Option<OwnLog>,
     _place: Arc<Place>,
     telemetry: Telemetry,
 }
@@ -138,8 +142,8 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
     let (log, own_log) = match options.log {
         Some(log) => (log, None),
         None => {
-            let own = Arc::new(embedded(&place.path, Arc::clone(&clock)).await?);
-            (Arc::clone(&own) as Arc<dyn Log>, Some(own))
+            let own = OwnLog::open(&config, &place, Arc::clone(&clock)).await?;
+            (own.port(), Some(own))
         }
     };
     let view = ControlView::start(&ctx, Arc::clone(&log)).await.map_err(|error| Failure::of(&error))?;
@@ -177,18 +181,6 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
     }));
     addresses.write(&place.path)?;
     Ok(Cluster { ctx, addresses, readiness, view, config, parts: built.parts, own_log, _place: place, telemetry })
-}
-
-/// Opens the embedded log alone, as `loa topics apply` does.
-pub async fn open_log(config: &Config) -> Result<(), Failure> {
-    let place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
-    embedded(&place.path, Arc::new(SystemClock::new())).await?.close().await;
-    Ok(())
-}
-
-async fn embedded(data: &Path, clock: Arc<dyn Clock>) -> Result<EmbeddedLog, Failure> {
-    let opened = EmbeddedLog::open(&data.join("log.db"), clock, loa_embedded::Options::default()).await;
-    opened.map_err(|error| Failure::of(&error))
 }
 
 /// A process with another hash key must not work here: its hashes would name other people.

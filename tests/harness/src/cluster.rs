@@ -7,7 +7,7 @@ use std::path::Path;
 
 use loa::place::Addresses;
 
-use crate::process::{Process, Start};
+use crate::process::{self, Process, Start};
 use crate::users::Users;
 use crate::{Fault, fault};
 
@@ -23,6 +23,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts both; `start.data` becomes the folder of their folders.
     pub async fn start(start: Start) -> Result<Self, Fault> {
+        process::tool(&part(&start, 0), &["topics", "apply"]).await?;
         let first = Process::start(part(&start, 0)).await?;
         let second = part(&start, 1);
         std::fs::create_dir_all(&second.data)?;

@@ -140,14 +140,35 @@ impl Process {
     }
 }
 
-async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
-    let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
+/// Runs a command of the binary to its end with the settings of a start; what it said is in the fault.
+pub async fn tool(start: &Start, arguments: &[&str]) -> Result<(), Fault> {
+    let mut command = bare(start)?;
+    let done = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let done =
+        tokio::time::timeout(START_LIMIT, done).await.map_err(|_| fault(format!("loa {arguments:?} hangs")))??;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    if done.status.success() {
+        Ok(())
+    } else {
+        Err(fault(format!("loa {arguments:?} ended with {}: {said}", done.status)))
+    }
+}
+
+/// The binary with the settings of a start and no others.
+fn bare(start: &Start) -> Result<Command, Fault> {
     let mut command = Command::new(binary()?);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOA_")) {
         command.env_remove(name);
     }
     let variables = start.settings.iter().map(|(key, value)| (variable(key), value));
-    command.envs(variables).arg("--data").arg(&start.data).args(["dev", "--port-base", "-1"]).args(&start.arguments);
+    command.envs(variables).arg("--data").arg(&start.data);
+    Ok(command)
+}
+
+async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
+    let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
+    let mut command = bare(start)?;
+    command.args(["dev", "--port-base", "-1"]).args(&start.arguments);
     command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?).kill_on_drop(true);
     let mut child = command.spawn()?;
     let pid = child.id();

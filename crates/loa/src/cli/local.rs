@@ -116,9 +116,8 @@ pub async fn topics(global: &Global, command: TopicsCommand) -> Result<(), Failu
             Ok(())
         }
         TopicsCommand::Apply => {
-            // The embedded log makes its topics from the declaration when it is opened.
             let config = checked(&layers(global, false)?)?;
-            compose::open_log(&config).await?;
+            compose::apply_topics(&config).await?.iter().for_each(say);
             say(format!("{} topics are as declared", topics::ALL.len()));
             Ok(())
         }

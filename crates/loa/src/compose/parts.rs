@@ -9,7 +9,6 @@ use loa_console::{Console, Inboxes};
 use loa_dispatch::Dispatch;
 use loa_domain::channel::Channel;
 use loa_email::{EmailGateway, EmailPorts};
-use loa_gateway::LocalBucket;
 use loa_parquet::ParquetDatasets;
 use loa_ports::audience::{Route, Router};
 use loa_ports::clock::Clock;
@@ -30,7 +29,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use super::beats::{Beats, RoleLeases};
-use super::{Base, stores};
+use super::{Base, buckets, stores};
 use crate::exit::Failure;
 
 /// How often retention is looked after.
@@ -174,12 +173,14 @@ async fn dispatch(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
 
 async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Sms, built).await?;
+    let (bucket, asking) = buckets::of(base, Role::Sms)?;
+    built.parts.extend(asking);
     let ports = SmsPorts {
         claims: Arc::new(SqlClaims::new(db.clone())),
         leases: leases(&db, beats),
         log: Arc::clone(&base.log),
         carrier: Arc::new(SmppCarrier::new(&base.ctx)),
-        bucket: Arc::new(LocalBucket::new(Arc::clone(&base.clock))),
+        bucket,
     };
     let part = SmsGateway::new(&base.ctx, ports, base.view.clone(), base.config.sms.clone()).await;
     let part = part.map_err(|error| Failure::of(error.0.as_ref()))?;
@@ -189,13 +190,15 @@ async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), F
 
 async fn email(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Email, built).await?;
+    let (bucket, asking) = buckets::of(base, Role::Email)?;
+    built.parts.extend(asking);
     let ports = EmailPorts {
         claims: Arc::new(SqlClaims::new(db.clone())),
         leases: leases(&db, beats),
         log: Arc::clone(&base.log),
         mailer: Arc::new(SmtpMailer::new(base.ctx.clone())),
         composer: Arc::new(MimeComposer::new(*base.ctx.hash_key())),
-        bucket: Arc::new(LocalBucket::new(Arc::clone(&base.clock))),
+        bucket,
     };
     let part = EmailGateway::new(&base.ctx, ports, base.view.clone(), base.config.email.clone()).await;
     let part = part.map_err(|error| Failure::of(error.0.as_ref()))?;

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use loa_contract::topics;
-use loa_ports::log::Log as _;
 use loa_runtime::Role;
 use loa_runtime::config::Config;
 use loa_store::{Db, offsets};
 
 use super::Base;
+use super::logs::OwnLog;
 use crate::exit::Failure;
 use crate::place::Place;
 
@@ -49,7 +49,8 @@ pub async fn migrate(config: &Config) -> Result<Vec<&'static str>, Failure> {
 /// How far each reader is behind, by reader and topic; reads the files of a stopped process.
 pub async fn lag(config: &Config) -> Result<Vec<(String, String, i64)>, Failure> {
     let place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
-    let log = super::embedded(&place.path, std::sync::Arc::new(loa_ports::clock::SystemClock::new())).await?;
+    let own = OwnLog::open(config, &place, std::sync::Arc::new(loa_ports::clock::SystemClock::new())).await?;
+    let log = own.port();
     let mut rows = Vec::new();
     for role in WITH_STORE {
         let db = open_at(&config.node.data, role).await?;
@@ -65,6 +66,6 @@ pub async fn lag(config: &Config) -> Result<Vec<(String, String, i64)>, Failure>
         }
         db.close().await;
     }
-    log.close().await;
+    own.close().await;
     Ok(rows)
 }
