@@ -11,8 +11,8 @@ use loa_ports::store::audience::JobState;
 use prost::Message;
 use uuid::Uuid;
 
+use crate::db::Db;
 use crate::error::damaged;
-use crate::sqlite::Db;
 
 /// The store of the role `audience`.
 #[derive(Debug, Clone)]

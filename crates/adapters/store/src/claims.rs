@@ -5,7 +5,7 @@
 //! Must stay true: the first insert of a slice stands for ever; what [`SqlClaims::claim`] answers was read or written in a
 //! transaction that committed; a watermark never goes back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -14,11 +14,11 @@ use loa_domain::ids::{CampaignId, ChunkKey, FreezeId, Incarnation, ReleaseKey, S
 use loa_domain::state::Returned;
 use loa_ports::store::claims::{Claim, ClaimedFreeze, Claims, Intent, Mark, Standing};
 use loa_ports::store::{Offset, StoreError};
-use sqlx::QueryBuilder;
 
-use crate::error::{damaged, store_error};
+use crate::db::{Db, Tx};
+use crate::error::damaged;
 use crate::offsets::offsets;
-use crate::sqlite::{Db, Tx};
+use crate::query::{Query, Value, sql};
 
 /// Rows of one statement: ten binds a row, far below what either database takes.
 const ROWS_PER_STATEMENT: usize = 50;
@@ -59,17 +59,15 @@ impl SqlClaims {
             return Ok(number);
         }
         let number = tx.next_number(now_us);
-        sqlx::query("insert into claim_writer (number, incarnation) values ($1, $2) on conflict do nothing")
+        sql("insert into claim_writer (number, incarnation) values ($1, $2) on conflict do nothing")
             .bind(number)
             .bind(&writer.as_bytes()[..])
-            .execute(&mut **tx)
-            .await
-            .map_err(store_error)?;
-        sqlx::query_scalar("select number from claim_writer where incarnation = $1")
+            .execute(&mut *tx)
+            .await?;
+        sql("select number from claim_writer where incarnation = $1")
             .bind(&writer.as_bytes()[..])
-            .fetch_one(&mut **tx)
+            .fetch_one(&mut *tx)
             .await
-            .map_err(store_error)
     }
 
     async fn freeze_no(&self, tx: &mut Tx, claim: &Claim, now_us: i64) -> Result<i64, StoreError> {
@@ -80,9 +78,10 @@ impl SqlClaims {
             return Ok(number);
         }
         let number = tx.next_number(now_us);
-        let query = sqlx::query(SQL).bind(number).bind(&freeze.as_bytes()[..]);
-        query.bind(&claim.campaign.as_bytes()[..]).bind(now_us).execute(&mut **tx).await.map_err(store_error)?;
-        read_freeze_no(&mut *tx, freeze).await?.ok_or_else(|| damaged("a freeze just written is not there"))
+        let query = sql(SQL).bind(number).bind(&freeze.as_bytes()[..]);
+        query.bind(&claim.campaign.as_bytes()[..]).bind(now_us).execute(&mut *tx).await?;
+        let stored = read_freeze_no(&mut *tx, freeze).await?;
+        stored.ok_or_else(|| StoreError::Conflict { what: "the number of a freeze".to_owned() })
     }
 
     /// Remembers numbers whose transaction has committed.
@@ -107,8 +106,8 @@ impl SqlClaims {
             let number = match known {
                 Some(number) => Some(number),
                 None => {
-                    let query = sqlx::query_scalar("select number from claim_freeze where freeze_id = $1");
-                    query.bind(&freeze.as_bytes()[..]).fetch_optional(self.db.readers()).await.map_err(store_error)?
+                    let query = sql("select number from claim_freeze where freeze_id = $1");
+                    query.bind(&freeze.as_bytes()[..]).fetch_optional(&self.db).await?
                 }
             };
             found.extend(number.map(|number| (freeze, number)));
@@ -126,11 +125,14 @@ impl Claims for SqlClaims {
         now_us: i64,
         claims: &[Claim],
     ) -> Result<Vec<Standing>, StoreError> {
+        let mut claims: Vec<(usize, Claim)> = claims.iter().copied().enumerate().collect();
+        // All insert in one order: two processes that want the same wait for each other in a line, not in a circle.
+        claims.sort_unstable_by_key(|(_, claim)| claim.slice);
         let mut tx = self.db.begin().await?;
         let writer_no = self.writer_no(&mut tx, writer, now_us).await?;
         let mut freezes = HashMap::new();
         let mut keys = Vec::with_capacity(claims.len());
-        for claim in claims {
+        for (_, claim) in &claims {
             let freeze = claim.slice.release.chunk.freeze;
             let number = match freezes.get(&freeze) {
                 Some(&number) => number,
@@ -146,18 +148,20 @@ impl Claims for SqlClaims {
         let mut standing = Vec::with_capacity(claims.len());
         for (claims, keys) in claims.chunks(ROWS_PER_STATEMENT).zip(keys.chunks(ROWS_PER_STATEMENT)) {
             let inserted = insert(&mut tx, writer_no, nonce_no, claims, keys).await?;
-            let mut inserted = inserted.into_iter().collect::<std::collections::HashSet<_>>();
-            for (claim, key) in claims.iter().zip(keys) {
-                standing.push(if inserted.remove(key) {
+            let mut inserted = inserted.into_iter().collect::<HashSet<_>>();
+            for ((at, claim), key) in claims.iter().zip(keys) {
+                let stands = if inserted.remove(key) {
                     Standing { incarnation: writer, nonce, intent: claim.intent, settlement: None }
                 } else {
                     read(&mut tx, *key).await?
-                });
+                };
+                standing.push((*at, stands));
             }
         }
         tx.commit().await?;
         self.remember(freezes, (writer, writer_no));
-        Ok(standing)
+        standing.sort_unstable_by_key(|(at, _)| *at);
+        Ok(standing.into_iter().map(|(_, stands)| stands).collect())
     }
 
     async fn mark(&self, marks: &[Mark], reader: &str, watermarks: &[Offset]) -> Result<(), StoreError> {
@@ -188,15 +192,13 @@ impl Claims for SqlClaims {
             from claim c join claim_freeze f on f.number = c.freeze_no
             where c.settlement is null and c.intent = 1
             order by c.freeze_no, c.variant, c.chunk, c.release_no, c.slice limit $1";
-        let rows: Vec<(Vec<u8>, i64, i64, i64, i64)> =
-            sqlx::query_as(SQL).bind(i64::from(max)).fetch_all(self.db.readers()).await.map_err(store_error)?;
+        let rows: Vec<(Vec<u8>, i64, i64, i64, i64)> = sql(SQL).bind(i64::from(max)).fetch_all(&self.db).await?;
         rows.into_iter().map(slice_key).collect()
     }
 
     async fn freezes(&self) -> Result<Vec<ClaimedFreeze>, StoreError> {
         const SQL: &str = "select freeze_id, campaign_id, first_claim_at, over_at from claim_freeze order by number";
-        let rows: Vec<(Vec<u8>, Vec<u8>, i64, i64)> =
-            sqlx::query_as(SQL).fetch_all(self.db.readers()).await.map_err(store_error)?;
+        let rows: Vec<(Vec<u8>, Vec<u8>, i64, i64)> = sql(SQL).fetch_all(&self.db).await?;
         rows.into_iter()
             .map(|(freeze, campaign, first_claim_at_us, over_at_us)| {
                 let (freeze, campaign) = (FreezeId::from_bytes(&freeze), CampaignId::from_bytes(&campaign));
@@ -212,12 +214,11 @@ impl Claims for SqlClaims {
 
     async fn note_over(&self, freeze: FreezeId, at_us: i64) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
-        sqlx::query("update claim_freeze set over_at = $1 where freeze_id = $2 and over_at = 0")
+        sql("update claim_freeze set over_at = $1 where freeze_id = $2 and over_at = 0")
             .bind(at_us)
             .bind(&freeze.as_bytes()[..])
-            .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
+            .execute(&mut tx)
+            .await?;
         tx.commit().await
     }
 
@@ -226,11 +227,11 @@ impl Claims for SqlClaims {
             (select freeze_no, variant, chunk, release_no, slice from claim where freeze_no = $1 limit $2)";
         let mut tx = self.db.begin().await?;
         let Some(number) = read_freeze_no(&mut tx, freeze).await? else { return Ok(0) };
-        let query = sqlx::query(SQL).bind(number).bind(i64::from(max));
-        let gone = query.execute(&mut *tx).await.map_err(store_error)?.rows_affected();
+        let query = sql(SQL).bind(number).bind(i64::from(max));
+        let gone = query.execute(&mut tx).await?;
         if gone < u64::from(max) {
-            let query = sqlx::query("delete from claim_freeze where number = $1").bind(number);
-            query.execute(&mut *tx).await.map_err(store_error)?;
+            let query = sql("delete from claim_freeze where number = $1").bind(number);
+            query.execute(&mut tx).await?;
         }
         tx.commit().await?;
         self.known(|numbers| numbers.freezes.remove(&freeze));
@@ -243,28 +244,27 @@ async fn insert(
     tx: &mut Tx,
     writer_no: i64,
     nonce: i64,
-    claims: &[Claim],
+    claims: &[(usize, Claim)],
     keys: &[RowKey],
 ) -> Result<Vec<RowKey>, StoreError> {
-    let mut query = QueryBuilder::new(
+    let mut query = Query::built(
         "insert into claim (freeze_no, variant, chunk, release_no, slice, writer_no, nonce, intent, reason) ",
     );
-    query.push_values(claims.iter().zip(keys), |mut row, (claim, key)| {
+    query.push_values(claims.iter().zip(keys).map(|((_, claim), key)| {
         let (intent, reason) = intent_codes(claim.intent);
-        row.push_bind(key.0).push_bind(key.1).push_bind(key.2).push_bind(key.3).push_bind(key.4);
-        row.push_bind(writer_no).push_bind(nonce).push_bind(intent).push_bind(reason);
-    });
+        [key.0, key.1, key.2, key.3, key.4, writer_no, nonce, intent, reason].map(Value::from)
+    }));
     query.push(" on conflict do nothing returning freeze_no, variant, chunk, release_no, slice");
-    query.build_query_as().fetch_all(&mut **tx).await.map_err(store_error)
+    query.fetch_all(&mut *tx).await
 }
 
 async fn read(tx: &mut Tx, key: RowKey) -> Result<Standing, StoreError> {
     const SQL: &str = "select w.incarnation, c.nonce, c.intent, c.reason, c.settlement
         from claim c join claim_writer w on w.number = c.writer_no
         where c.freeze_no = $1 and c.variant = $2 and c.chunk = $3 and c.release_no = $4 and c.slice = $5";
-    let query = sqlx::query_as(SQL).bind(key.0).bind(key.1).bind(key.2).bind(key.3).bind(key.4);
+    let query = sql(SQL).bind(key.0).bind(key.1).bind(key.2).bind(key.3).bind(key.4);
     let (incarnation, nonce, intent, reason, settlement): (Vec<u8>, i64, i64, i64, Option<Vec<u8>>) =
-        query.fetch_one(&mut **tx).await.map_err(store_error)?;
+        query.fetch_one(&mut *tx).await?;
     Ok(Standing {
         incarnation: Incarnation::from_bytes(&incarnation).map_err(damaged)?,
         nonce: nonce.cast_unsigned(),
@@ -274,16 +274,15 @@ async fn read(tx: &mut Tx, key: RowKey) -> Result<Standing, StoreError> {
 }
 
 async fn update(tx: &mut Tx, rows: &[(RowKey, &Bytes)]) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::new("update claim set settlement = v.column6 from (");
-    query.push_values(rows, |mut row, (key, settlement)| {
-        row.push_bind(key.0).push_bind(key.1).push_bind(key.2).push_bind(key.3).push_bind(key.4);
-        row.push_bind(&settlement[..]);
-    });
+    let mut query = Query::built("update claim set settlement = v.column6 from (");
+    query.push_values(rows.iter().map(|(key, settlement)| {
+        [key.0.into(), key.1.into(), key.2.into(), key.3.into(), key.4.into(), settlement[..].into()]
+    }));
     query.push(
         ") as v where claim.freeze_no = v.column1 and claim.variant = v.column2 and claim.chunk = v.column3
             and claim.release_no = v.column4 and claim.slice = v.column5",
     );
-    query.build().execute(&mut **tx).await.map_err(store_error)?;
+    query.execute(&mut *tx).await?;
     Ok(())
 }
 
@@ -291,16 +290,18 @@ async fn raise(tx: &mut Tx, reader: &str, watermarks: &[Offset]) -> Result<(), S
     const SQL: &str = "insert into reader_offset (reader, topic, partition_no, next_offset) values ($1, $2, $3, $4)
         on conflict (reader, topic, partition_no) do update set next_offset = excluded.next_offset
         where reader_offset.next_offset < excluded.next_offset";
+    let mut watermarks: Vec<&Offset> = watermarks.iter().collect();
+    watermarks.sort_unstable_by_key(|offset| (&offset.topic, offset.partition)); // as claims: in a line
     for watermark in watermarks {
-        let query = sqlx::query(SQL).bind(reader).bind(&watermark.topic).bind(i64::from(watermark.partition));
-        query.bind(watermark.next).execute(&mut **tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(reader).bind(&watermark.topic).bind(i64::from(watermark.partition));
+        query.bind(watermark.next).execute(&mut *tx).await?;
     }
     Ok(())
 }
 
 async fn read_freeze_no(tx: &mut Tx, freeze: FreezeId) -> Result<Option<i64>, StoreError> {
-    let query = sqlx::query_scalar("select number from claim_freeze where freeze_id = $1");
-    query.bind(&freeze.as_bytes()[..]).fetch_optional(&mut **tx).await.map_err(store_error)
+    let query = sql("select number from claim_freeze where freeze_id = $1");
+    query.bind(&freeze.as_bytes()[..]).fetch_optional(&mut *tx).await
 }
 
 fn row_key(freeze_no: i64, slice: &SliceKey) -> RowKey {

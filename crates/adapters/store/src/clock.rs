@@ -1,21 +1,24 @@
 //! The database's own time.
 //!
-//! For SQLite that is the clock of the machine that runs the process, so the comparison always agrees; a database elsewhere
-//! answers with its own (`extract(epoch from clock_timestamp())` in PostgreSQL, where `now()` would be the transaction's).
+//! For SQLite that is the clock of the machine that runs the process, so the comparison always agrees; PostgreSQL answers
+//! with its own (`now()` there would be the transaction's).
 //!
 //! Must stay true: the time is read by the database while it answers, never by us.
 
 use async_trait::async_trait;
 use loa_ports::store::{StoreClock, StoreError};
 
-use crate::error::store_error;
-use crate::sqlite::Db;
+use crate::db::{Db, Engine};
+use crate::query::sql;
 
 #[async_trait]
 impl StoreClock for Db {
     async fn database_now_us(&self) -> Result<i64, StoreError> {
-        const SQL: &str = "select cast(round(unixepoch('subsec') * 1000000) as integer)";
-        sqlx::query_scalar(SQL).fetch_one(self.readers()).await.map_err(store_error)
+        let text = match self.engine {
+            Engine::Sqlite(_) => "select cast(round(unixepoch('subsec') * 1000000) as integer)",
+            Engine::Postgres(_) => "select cast(round(extract(epoch from clock_timestamp()) * 1000000) as bigint)",
+        };
+        sql(text).fetch_one(self).await
     }
 }
 

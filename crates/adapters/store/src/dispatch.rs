@@ -18,12 +18,12 @@ use loa_ports::store::dispatch::{
     Accepted, BlockRow, Commit, CursorRow, DispatchStore, NewSingle, ReleaseRow, Retention, SingleChunk, StoredShard,
 };
 use loa_ports::store::{Offset, StoreError};
-use sqlx::{QueryBuilder, SqliteConnection};
 
-use crate::error::{damaged, store_error};
+use crate::db::{Db, Snapshot, Tx};
+use crate::error::damaged;
 use crate::fence::check_fence;
 use crate::offsets::{offsets, put_offsets};
-use crate::sqlite::{Db, Tx};
+use crate::query::{Query, Value, sql};
 
 /// The reader's name in the store.
 const READER: &str = "dispatch";
@@ -107,10 +107,7 @@ impl DispatchStore for SqlDispatch {
     ) -> Result<Vec<Accepted>, StoreError> {
         let mut tx = self.db.begin().await?;
         check_fence(&mut tx, fence).await?;
-        let mut answers = Vec::with_capacity(singles.len());
-        for single in singles {
-            answers.push(single::accept(&mut tx, single).await?);
-        }
+        let answers = single::accept(&mut tx, singles).await?;
         put_offsets(&mut tx, READER, offsets).await?;
         tx.commit().await?;
         Ok(answers)
@@ -125,10 +122,10 @@ impl DispatchStore for SqlDispatch {
     }
 }
 
-async fn read_cursors(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<CursorRow>, StoreError> {
+async fn read_cursors(from: &mut Snapshot, shard: Shard) -> Result<Vec<CursorRow>, StoreError> {
     const SQL: &str = "select freeze_id, variant, account, chunk, index_no from release_cursor where shard = $1";
-    let query = sqlx::query_as(SQL).bind(i64::from(shard.number()));
-    let rows: Vec<(Vec<u8>, i64, String, i64, i64)> = query.fetch_all(from).await.map_err(store_error)?;
+    let query = sql(SQL).bind(i64::from(shard.number()));
+    let rows: Vec<(Vec<u8>, i64, String, i64, i64)> = query.fetch_all(from).await?;
     let cursor = |(freeze, variant, account, chunk, index): (Vec<u8>, i64, String, i64, i64)| {
         Ok(CursorRow {
             freeze: FreezeId::from_bytes(&freeze).map_err(damaged)?,
@@ -143,32 +140,33 @@ async fn read_cursors(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<C
 }
 
 async fn put_cursors(tx: &mut Tx, cursors: &[CursorRow]) -> Result<(), StoreError> {
-    let mut query =
-        QueryBuilder::new("insert into release_cursor (freeze_id, variant, shard, account, chunk, index_no) ");
-    query.push_values(cursors, |mut row, cursor| {
-        row.push_bind(cursor.freeze.to_vec())
-            .push_bind(i64::from(cursor.variant))
-            .push_bind(i64::from(cursor.shard.number()))
-            .push_bind(cursor.account.as_str())
-            .push_bind(i64::from(cursor.chunk))
-            .push_bind(i64::from(cursor.index));
-    });
+    let mut query = Query::built("insert into release_cursor (freeze_id, variant, shard, account, chunk, index_no) ");
+    query.push_values(cursors.iter().map(|cursor| {
+        [
+            cursor.freeze.to_vec().into(),
+            i64::from(cursor.variant).into(),
+            i64::from(cursor.shard.number()).into(),
+            cursor.account.as_str().into(),
+            i64::from(cursor.chunk).into(),
+            i64::from(cursor.index).into(),
+        ]
+    }));
     query.push(" on conflict (shard, freeze_id, variant, account) do update set chunk = excluded.chunk, index_no = excluded.index_no");
-    query.build().execute(&mut **tx).await.map_err(store_error)?;
+    query.execute(&mut *tx).await?;
     Ok(())
 }
 
 /// In the same snapshot as the rows: an offset without what it led to would lose that.
-async fn read_offsets(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<Offset>, StoreError> {
+async fn read_offsets(from: &mut Snapshot, shard: Shard) -> Result<Vec<Offset>, StoreError> {
     const SQL: &str = "select topic, next_offset from reader_offset where reader = $1 and partition_no = $2";
-    let query = sqlx::query_as(SQL).bind(READER).bind(i64::from(shard.number()));
-    let rows: Vec<(String, i64)> = query.fetch_all(from).await.map_err(store_error)?;
+    let query = sql(SQL).bind(READER).bind(i64::from(shard.number()));
+    let rows: Vec<(String, i64)> = query.fetch_all(from).await?;
     Ok(rows.into_iter().map(|(topic, next)| Offset { topic, partition: shard.number(), next }).collect())
 }
 
-async fn read_finished(from: &mut SqliteConnection, shard: i64) -> Result<Vec<FreezeId>, StoreError> {
-    let query = sqlx::query_scalar("select freeze_id from freeze_finished where shard = $1").bind(shard);
-    let rows: Vec<Vec<u8>> = query.fetch_all(from).await.map_err(store_error)?;
+async fn read_finished(from: &mut Snapshot, shard: i64) -> Result<Vec<FreezeId>, StoreError> {
+    let query = sql("select freeze_id from freeze_finished where shard = $1").bind(shard);
+    let rows: Vec<Vec<u8>> = query.fetch_all(from).await?;
     rows.into_iter().map(|freeze| FreezeId::from_bytes(&freeze).map_err(damaged)).collect()
 }
 
@@ -177,18 +175,18 @@ async fn put_finished(tx: &mut Tx, finished: &[(FreezeId, Shard)]) -> Result<(),
     // Nobody asks any more where its rows end.
     const CURSORS: &str = "delete from release_cursor where shard = $1 and freeze_id = $2";
     for (freeze, shard) in finished {
-        for sql in [DONE, CURSORS] {
-            let query = sqlx::query(sql).bind(i64::from(shard.number())).bind(&freeze.as_bytes()[..]);
-            query.execute(&mut **tx).await.map_err(store_error)?;
+        for statement in [DONE, CURSORS] {
+            let query = sql(statement).bind(i64::from(shard.number())).bind(&freeze.as_bytes()[..]);
+            query.execute(&mut *tx).await?;
         }
     }
     Ok(())
 }
 
-async fn read_blocks(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<BlockRow>, StoreError> {
+async fn read_blocks(from: &mut Snapshot, shard: Shard) -> Result<Vec<BlockRow>, StoreError> {
     const SQL: &str = "select address, scope, position_no, changed_at, is_lifted from suppression where shard = $1";
-    let query = sqlx::query_as(SQL).bind(i64::from(shard.number()));
-    let rows: Vec<(i64, i64, i64, i64, i64)> = query.fetch_all(from).await.map_err(store_error)?;
+    let query = sql(SQL).bind(i64::from(shard.number()));
+    let rows: Vec<(i64, i64, i64, i64, i64)> = query.fetch_all(from).await?;
     let block = |(address, scope, position, at_us, lifted): (i64, i64, i64, i64, i64)| {
         Ok(BlockRow {
             shard,
@@ -204,21 +202,24 @@ async fn read_blocks(from: &mut SqliteConnection, shard: Shard) -> Result<Vec<Bl
 
 async fn put_blocks(tx: &mut Tx, blocks: &[BlockRow]) -> Result<(), StoreError> {
     let mut query =
-        QueryBuilder::new("insert into suppression (shard, address, scope, position_no, changed_at, is_lifted) ");
-    query.push_values(blocks, |mut row, block| {
-        row.push_bind(i64::from(block.shard.number()))
-            .push_bind(block.address.to_ordered_i64())
-            .push_bind(i64::from(block.scope.0))
-            .push_bind(block.position.cast_signed())
-            .push_bind(block.at_us)
-            .push_bind(i64::from(block.lifted));
-    });
+        Query::built("insert into suppression (shard, address, scope, position_no, changed_at, is_lifted) ");
+    query.push_values(blocks.iter().map(|block| {
+        [
+            i64::from(block.shard.number()),
+            block.address.to_ordered_i64(),
+            i64::from(block.scope.0),
+            block.position.cast_signed(),
+            block.at_us,
+            i64::from(block.lifted),
+        ]
+        .map(Value::from)
+    }));
     query.push(
         " on conflict (shard, address, scope) do update set position_no = excluded.position_no,
             changed_at = excluded.changed_at, is_lifted = excluded.is_lifted
             where suppression.position_no < excluded.position_no",
     );
-    query.build().execute(&mut **tx).await.map_err(store_error)?;
+    query.execute(&mut *tx).await?;
     Ok(())
 }
 

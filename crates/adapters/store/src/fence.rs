@@ -5,10 +5,9 @@
 
 use loa_ports::lease::{Fence, Held};
 use loa_ports::store::StoreError;
-use sqlx::QueryBuilder;
 
-use crate::error::store_error;
-use crate::sqlite::Tx;
+use crate::db::{Session, Tx};
+use crate::query::{Query, sql};
 
 /// Leases checked by one statement; far below the parameters that SQLite takes in one.
 const HELD_PER_STATEMENT: usize = 64;
@@ -28,25 +27,31 @@ pub async fn check_fence(tx: &mut Tx, fence: &Fence) -> Result<(), StoreError> {
 }
 
 async fn touch(tx: &mut Tx, held: &Held) -> Result<u64, StoreError> {
-    let done = sqlx::query("update lease set seq = seq + 1 where kind = $1 and number = $2 and epoch = $3")
+    sql("update lease set seq = seq + 1 where kind = $1 and number = $2 and epoch = $3")
         .bind(&held.kind)
         .bind(i64::from(held.number))
         .bind(held.epoch)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await
-        .map_err(store_error)?;
-    Ok(done.rows_affected())
 }
 
 async fn touch_all(tx: &mut Tx, held: &[&Held]) -> Result<u64, StoreError> {
-    let mut query = QueryBuilder::new("update lease set seq = seq + 1 where ");
+    // PostgreSQL locks rows as it finds them; asked for in one order, two owners wait in a line and not in a circle.
+    let (start, end) = match tx.session {
+        Session::Sqlite(_) => ("update lease set seq = seq + 1 where ", ""),
+        Session::Postgres(_) => (
+            "update lease set seq = seq + 1 from (select kind as of_kind, number as of_number from lease where ",
+            " order by kind, number for update) as held where kind = of_kind and number = of_number",
+        ),
+    };
+    let mut query = Query::built(start);
     for (index, held) in held.iter().enumerate() {
         query.push(if index == 0 { "(kind = " } else { " or (kind = " }).push_bind(held.kind.as_str());
         query.push(" and number = ").push_bind(i64::from(held.number));
         query.push(" and epoch = ").push_bind(held.epoch).push(")");
     }
-    let done = query.build().execute(&mut **tx).await.map_err(store_error)?;
-    Ok(done.rows_affected())
+    query.push(end);
+    query.execute(&mut *tx).await
 }
 
 /// Looks the leases up one by one, to name the one that was lost.

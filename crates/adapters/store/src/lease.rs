@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use loa_ports::lease::{Held, LeaseRow, Leases, NodeRow};
 use loa_ports::store::StoreError;
 
-use crate::error::{damaged, store_error};
-use crate::sqlite::Db;
+use crate::db::Db;
+use crate::error::damaged;
+use crate::query::sql;
 
 /// The leases of one role's store.
 #[derive(Debug, Clone)]
@@ -35,15 +36,13 @@ impl Leases for SqlLeases {
         const SQL: &str = "insert into node (node, endpoint, beat) values ($1, $2, 1)
             on conflict (node) do update set endpoint = excluded.endpoint, beat = node.beat + 1";
         let mut tx = self.beats.begin().await?;
-        sqlx::query(SQL).bind(node).bind(endpoint).execute(&mut *tx).await.map_err(store_error)?;
+        sql(SQL).bind(node).bind(endpoint).execute(&mut tx).await?;
         tx.commit().await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
-        let rows: Vec<(String, String, i64)> = sqlx::query_as("select node, endpoint, beat from node order by node")
-            .fetch_all(self.beats.readers())
-            .await
-            .map_err(store_error)?;
+        let rows: Vec<(String, String, i64)> =
+            sql("select node, endpoint, beat from node order by node").fetch_all(&self.beats).await?;
         Ok(rows.into_iter().map(|(node, endpoint, beat)| NodeRow { node, endpoint, beat }).collect())
     }
 
@@ -60,8 +59,8 @@ impl Leases for SqlLeases {
         const SQL: &str = "update lease set node = $1, epoch = epoch + 1 where kind = $2 and number = $3 and epoch = $4
             returning epoch";
         let mut tx = self.db.begin().await?;
-        let query = sqlx::query_scalar(SQL).bind(node).bind(kind).bind(i64::from(number)).bind(seen);
-        let epoch: Option<i64> = query.fetch_optional(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(node).bind(kind).bind(i64::from(number)).bind(seen);
+        let epoch: Option<i64> = query.fetch_optional(&mut tx).await?;
         if epoch.is_some() {
             tx.commit().await?;
         }
@@ -71,10 +70,12 @@ impl Leases for SqlLeases {
     async fn free(&self, held: &[Held]) -> Result<(), StoreError> {
         const SQL: &str =
             "update lease set node = '', epoch = epoch + 1 where kind = $1 and number = $2 and epoch = $3";
+        let mut held: Vec<&Held> = held.iter().collect();
+        held.sort_unstable_by_key(|held| (&held.kind, held.number)); // in the order of the fence
         let mut tx = self.db.begin().await?;
         for held in held {
-            let query = sqlx::query(SQL).bind(&held.kind).bind(i64::from(held.number)).bind(held.epoch);
-            query.execute(&mut *tx).await.map_err(store_error)?;
+            let query = sql(SQL).bind(&held.kind).bind(i64::from(held.number)).bind(held.epoch);
+            query.execute(&mut tx).await?;
         }
         tx.commit().await
     }
@@ -86,8 +87,8 @@ impl SqlLeases {
             "insert into lease (kind, number, node, epoch, seq) values ($1, $2, '', 0, 0) on conflict do nothing";
         let mut tx = self.db.begin().await?;
         for number in 0..count {
-            let query = sqlx::query(SQL).bind(kind).bind(i64::from(number));
-            query.execute(&mut *tx).await.map_err(store_error)?;
+            let query = sql(SQL).bind(kind).bind(i64::from(number));
+            query.execute(&mut tx).await?;
         }
         tx.commit().await
     }
@@ -95,8 +96,8 @@ impl SqlLeases {
 
 async fn read(db: &Db, kind: &str, count: u32) -> Result<Vec<LeaseRow>, StoreError> {
     const SQL: &str = "select number, node, epoch from lease where kind = $1 and number < $2 order by number";
-    let query = sqlx::query_as(SQL).bind(kind).bind(i64::from(count));
-    let rows: Vec<(i64, String, i64)> = query.fetch_all(db.readers()).await.map_err(store_error)?;
+    let query = sql(SQL).bind(kind).bind(i64::from(count));
+    let rows: Vec<(i64, String, i64)> = query.fetch_all(db).await?;
     rows.into_iter()
         .map(|(number, node, epoch)| {
             let number = u32::try_from(number).map_err(damaged)?;

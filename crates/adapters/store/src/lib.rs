@@ -1,8 +1,9 @@
 //! The stores of every role on SQL.
 //!
-//! One file per role on SQLite; the same statements and migrations are written in the subset that PostgreSQL takes too. What
-//! all roles need stands in the modules below: the file itself ([`Db`]), leases, the fence, offsets, the outbox. A role's own
-//! tables are a module and a directory of `migrations/` each; nobody reads another role's tables.
+//! One SQLite file or one PostgreSQL database per role; statements and migrations are written in the subset that both take.
+//! What all roles need stands in the modules below: the store itself ([`Db`]), statements ([`sql`]), leases, the fence,
+//! offsets, the outbox. A role's own tables are a module and a directory of `migrations/` each; nobody reads another role's
+//! tables.
 //!
 //! Must stay true: a call that changes something is one transaction, begun as a writer, fenced first where it is done in
 //! the name of a lease; a COMMIT that fails is [`StoreError::Uncertain`](loa_ports::store::StoreError::Uncertain), whatever
@@ -11,6 +12,7 @@
 mod audience;
 mod claims;
 mod clock;
+mod db;
 mod dispatch;
 mod error;
 mod faults;
@@ -19,12 +21,15 @@ mod lease;
 mod migrations;
 mod offsets;
 mod outbox;
+mod postgres;
+mod query;
 mod registry;
 mod report;
 mod sqlite;
 
 pub use audience::SqlAudience;
 pub use claims::SqlClaims;
+pub use db::{Db, Session, Snapshot, Tx};
 pub use dispatch::SqlDispatch;
 pub use error::{damaged, store_error};
 pub use faults::Faults;
@@ -32,6 +37,6 @@ pub use fence::check_fence;
 pub use lease::SqlLeases;
 pub use offsets::{offsets, put_offsets};
 pub use outbox::{SqlOutbox, put_outbox};
+pub use query::{Columns, On, Query, Row, Value, sql};
 pub use registry::SqlRegistry;
 pub use report::SqlReport;
-pub use sqlite::{Db, Tx};

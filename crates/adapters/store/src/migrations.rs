@@ -4,25 +4,45 @@
 //! processes that open the same store at once apply each file once.
 
 use loa_ports::store::StoreError;
-use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use crate::error::damaged;
+use crate::error::{damaged, store_error};
 
 include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
-/// What a role's store is made of, by version.
-pub(crate) fn of(role: &str) -> Migrator {
+/// What a role's store is made of on SQLite, by version.
+pub(crate) fn of_sqlite(role: &str) -> Migrator {
+    of(role, |sql| sql.into_sql_str())
+}
+
+/// The same on PostgreSQL. The one difference: its texts are sorted by their bytes, as SQLite sorts, whatever the language
+/// that the database was made with; pages of a list then follow each other alike on both.
+pub(crate) fn of_postgres(role: &str) -> Migrator {
+    of(role, |sql| AssertSqlSafe(sql.replace(TEXT, TEXT_BY_BYTES)).into_sql_str())
+}
+
+/// The type of a column that holds a text, as the migrations write it.
+const TEXT: &str = " text ";
+/// The same, sorted by bytes.
+const TEXT_BY_BYTES: &str = " text collate \"C\" ";
+
+fn of(role: &str, written: impl Fn(&'static str) -> SqlStr) -> Migrator {
     let files = FILES.iter().filter(|(owner, ..)| *owner == "base" || *owner == role);
     let migrations = files.map(|(_, version, what, sql)| {
-        Migration::new(*version, (*what).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        Migration::new(*version, (*what).into(), MigrationType::Simple, written(sql), false)
     });
     Migrator::with_migrations(migrations.collect())
 }
 
-/// Applies what is missing; the caller's transaction keeps a second process out meanwhile.
-pub(crate) async fn apply(role: &str, connection: &mut sqlx::SqliteConnection) -> Result<(), StoreError> {
-    of(role).run_direct(None, connection, false).await.map_err(|error| damaged(format!("store of {role}: {error}")))
+/// Applies what is missing; the caller keeps a second process out meanwhile.
+pub(crate) async fn apply(migrator: &Migrator, role: &str, connection: &mut impl Migrate) -> Result<(), StoreError> {
+    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => store_error(error),
+        error => damaged(format!(
+            "store of {role}: {error}; every role needs a store of its own, and none goes back to an older version"
+        )),
+    })
 }
 
 #[cfg(test)]
@@ -34,7 +54,7 @@ mod tests {
     #[test]
     fn versions_are_unique_in_each_store() {
         for role in FILES.iter().map(|(role, ..)| *role).collect::<HashSet<_>>() {
-            let versions: Vec<_> = of(role).iter().map(|migration| migration.version).collect();
+            let versions: Vec<_> = of_sqlite(role).iter().map(|migration| migration.version).collect();
             assert_eq!(versions.first(), Some(&1), "{role}");
             assert_eq!(versions.iter().collect::<HashSet<_>>().len(), versions.len(), "{role} has a version twice");
         }
@@ -64,6 +84,7 @@ mod tests {
             for word in FORBIDDEN {
                 assert!(!code.contains(word), "{role}/{version:04}_{what}.sql says `{word}`");
             }
+            assert!(!code.replace(TEXT, "").contains(" text"), "{role}/{version:04}_{what}.sql: a space after `text`");
             assert!(sql.starts_with("-- "), "{role}/{version:04}_{what}.sql must say what it is for");
         }
     }

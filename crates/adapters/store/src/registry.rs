@@ -18,9 +18,9 @@ use loa_ports::store::registry::{CreateKey, Created, Page, PageAsk, RegistryStor
 use loa_ports::store::{Outbox, OutboxRecord, StoreError};
 use prost::Message;
 
+use crate::db::Db;
 use crate::error::damaged;
 use crate::outbox::SqlOutbox;
-use crate::sqlite::Db;
 
 /// The registry's store, on a file of the role `registry`.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects")]
 
 use loa_ports::store::{Offset, Outbox, OutboxRecord, StoreError};
-use loa_store::{Db, SqlOutbox, Tx, offsets, put_offsets, put_outbox};
+use loa_store::{Db, SqlOutbox, Tx, offsets, put_offsets, put_outbox, sql};
 use tempfile::TempDir;
 
 async fn store() -> (TempDir, Db) {
@@ -78,8 +78,8 @@ async fn what_was_committed_is_there_after_a_new_start() {
     let again = Db::open(&directory.path().join("role.db"), "role").await.unwrap();
     assert_eq!(offsets(&again, "reader").await.unwrap(), [offset(3, 7)]);
     let mode: (String, i64) =
-        sqlx::query_as("select j.journal_mode, s.synchronous from pragma_journal_mode j, pragma_synchronous s")
-            .fetch_one(again.readers())
+        sql("select j.journal_mode, s.synchronous from pragma_journal_mode j, pragma_synchronous s")
+            .fetch_one(&again)
             .await
             .unwrap();
     assert_eq!(mode, ("wal".to_owned(), 2)); // 2 = full
@@ -121,13 +121,12 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
 #[tokio::test]
 async fn two_handles_take_turns() {
     let (_directory, db) = store().await;
-    let other = Db::open(db.path(), "role").await.unwrap();
+    let other = Db::open(db.path().unwrap(), "role").await.unwrap();
     let mut mine = db.begin().await.unwrap();
     put_one(&mut mine, 1).await;
     let theirs = async {
         let mut tx = other.begin().await.unwrap();
-        let query = sqlx::query_scalar("select next_offset from reader_offset");
-        let seen: i64 = query.fetch_one(&mut *tx).await.unwrap();
+        let seen: i64 = sql("select next_offset from reader_offset").fetch_one(&mut tx).await.unwrap();
         put_one(&mut tx, seen + 1).await;
         tx.commit().await.unwrap();
     };
@@ -138,7 +137,7 @@ async fn two_handles_take_turns() {
 #[tokio::test]
 async fn a_reader_changes_nothing() {
     let (_directory, db) = store().await;
-    let result = sqlx::query("delete from lease").execute(db.readers()).await;
+    let result = sql("delete from lease").execute(&db).await;
     assert!(result.unwrap_err().to_string().contains("readonly"));
 }
 
@@ -147,8 +146,7 @@ async fn errors_say_what_to_do() {
     let (directory, db) = store().await;
     let insert = async || {
         let mut tx = db.begin().await?;
-        let query = sqlx::query("insert into node (node, endpoint, beat) values ('a', '', 1)");
-        query.execute(&mut *tx).await.map_err(loa_store::store_error)?;
+        sql("insert into node (node, endpoint, beat) values ('a', '', 1)").execute(&mut tx).await?;
         tx.commit().await
     };
     insert().await.unwrap();

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use loa_ports::lease::{Fence, Leases};
 use loa_ports::store::{OutboxRecord, StoreError};
-use loa_store::{Db, SqlLeases, check_fence, put_outbox};
+use loa_store::{Db, SqlLeases, check_fence, put_outbox, sql};
 use loa_testkit::suites::lease::{LeaseWorld, leases_port_holds};
 use tempfile::TempDir;
 
@@ -35,16 +35,15 @@ impl LeaseWorld for World {
     async fn write(&self, instance: usize, fence: &Fence, word: &str) -> Result<(), StoreError> {
         let mut tx = self.stores[instance].begin().await?;
         check_fence(&mut tx, fence).await?;
-        let last: Option<i64> = sqlx::query_scalar("select max(number) from outbox").fetch_one(&mut *tx).await.unwrap();
+        let last: i64 = sql("select coalesce(max(number), 0) from outbox").fetch_one(&mut tx).await.unwrap();
         let record =
             OutboxRecord { topic: word.to_owned(), partition: 0, key: Vec::new().into(), value: Vec::new().into() };
-        put_outbox(&mut tx, last.unwrap_or_default() / 1_000 + 1, &[record]).await?;
+        put_outbox(&mut tx, last / 1_000 + 1, &[record]).await?;
         tx.commit().await
     }
 
     async fn written(&self) -> Vec<String> {
-        let query = sqlx::query_scalar("select topic from outbox order by number");
-        query.fetch_all(self.stores[0].readers()).await.unwrap()
+        sql("select topic from outbox order by number").fetch_all(&self.stores[0]).await.unwrap()
     }
 }
 

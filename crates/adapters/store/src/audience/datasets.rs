@@ -7,13 +7,13 @@ use loa_ports::lease::Fence;
 use loa_ports::store::StoreError;
 use loa_ports::store::audience::{DatasetStore, ImportEnd, ImportRow, NewImport, VersionRow};
 use prost::Message;
-use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use super::{SqlAudience, message, signed, state, unsigned, uuid};
-use crate::error::{damaged, store_error};
+use crate::db::Tx;
+use crate::error::damaged;
 use crate::fence::check_fence;
-use crate::sqlite::Tx;
+use crate::query::{On, sql};
 
 /// dataset, version, import, people, rejected, synthetic, created.
 type VersionColumns = (String, i64, String, i64, i64, i64, i64);
@@ -48,18 +48,17 @@ fn import_row(columns: ImportColumns) -> Result<ImportRow, StoreError> {
 }
 
 /// The newest version, read in a transaction or out of it.
-pub(super) async fn newest(connection: &mut SqliteConnection, dataset: &str) -> Result<Option<VersionRow>, StoreError> {
+pub(super) async fn newest(on: impl Into<On<'_>>, dataset: &str) -> Result<Option<VersionRow>, StoreError> {
     const SQL: &str = "select dataset, version, import_id, people, rejected, synthetic, created_at
         from dataset_version where dataset = $1 order by version desc limit 1";
-    let row: Option<VersionColumns> =
-        sqlx::query_as(SQL).bind(dataset).fetch_optional(connection).await.map_err(store_error)?;
+    let row: Option<VersionColumns> = sql(SQL).bind(dataset).fetch_optional(on).await?;
     row.map(version_row).transpose()
 }
 
 #[async_trait]
 impl DatasetStore for SqlAudience {
     async fn newest(&self, dataset: &str) -> Result<Option<VersionRow>, StoreError> {
-        newest(&mut *self.0.snapshot().await?, dataset).await
+        newest(&self.0, dataset).await
     }
 
     async fn newest_page(&self, start: u64, max: u32) -> Result<Vec<VersionRow>, StoreError> {
@@ -67,8 +66,8 @@ impl DatasetStore for SqlAudience {
             from dataset_version v
             where version = (select max(n.version) from dataset_version n where n.dataset = v.dataset)
             order by dataset limit $1 offset $2";
-        let query = sqlx::query_as(SQL).bind(i64::from(max)).bind(signed(start));
-        let rows: Vec<VersionColumns> = query.fetch_all(self.0.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(i64::from(max)).bind(signed(start));
+        let rows: Vec<VersionColumns> = query.fetch_all(&self.0).await?;
         rows.into_iter().map(version_row).collect()
     }
 
@@ -77,10 +76,10 @@ impl DatasetStore for SqlAudience {
             (import_id, dataset, synthetic, delta, file_name, created_at, state, progress, faults)
             values ($1, $2, $3, $4, $5, $6, 'waiting', $7, '[]') on conflict (import_id) do nothing";
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(SQL).bind(import.import_id.to_string()).bind(&import.dataset);
+        let query = sql(SQL).bind(import.import_id.to_string()).bind(&import.dataset);
         let query = query.bind(i64::from(import.synthetic)).bind(i64::from(import.delta)).bind(&import.file_name);
         let query = query.bind(import.created_at_us).bind(Vec::<u8>::new());
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        query.execute(&mut tx).await?;
         tx.commit().await
     }
 
@@ -88,8 +87,8 @@ impl DatasetStore for SqlAudience {
         const SQL: &str =
             "select import_id, dataset, synthetic, delta, file_name, created_at, state, progress, report, faults
             from import_job where import_id = $1";
-        let query = sqlx::query_as(SQL).bind(import_id.to_string());
-        let row: Option<ImportColumns> = query.fetch_optional(self.0.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(import_id.to_string());
+        let row: Option<ImportColumns> = query.fetch_optional(&self.0).await?;
         row.map(import_row).transpose()
     }
 
@@ -97,8 +96,7 @@ impl DatasetStore for SqlAudience {
         const SQL: &str =
             "select import_id, dataset, synthetic, delta, file_name, created_at, state, progress, report, faults
             from import_job where state in ('waiting', 'running') order by created_at, import_id limit 1";
-        let row: Option<ImportColumns> =
-            sqlx::query_as(SQL).fetch_optional(self.0.readers()).await.map_err(store_error)?;
+        let row: Option<ImportColumns> = sql(SQL).fetch_optional(&self.0).await?;
         row.map(import_row).transpose()
     }
 
@@ -112,8 +110,8 @@ impl DatasetStore for SqlAudience {
             where import_id = $2 and state in ('waiting', 'running')";
         let mut tx = self.0.begin().await?;
         check_fence(&mut tx, fence).await?;
-        let query = sqlx::query(SQL).bind(progress.encode_to_vec()).bind(import_id.to_string());
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(progress.encode_to_vec()).bind(import_id.to_string());
+        query.execute(&mut tx).await?;
         tx.commit().await
     }
 
@@ -137,7 +135,7 @@ impl DatasetStore for SqlAudience {
     async fn needed_imports(&self) -> Result<Vec<Uuid>, StoreError> {
         const SQL: &str = "select import_id from dataset_version union
             select import_id from import_job where state in ('waiting', 'running')";
-        let rows: Vec<String> = sqlx::query_scalar(SQL).fetch_all(self.0.readers()).await.map_err(store_error)?;
+        let rows: Vec<String> = sql(SQL).fetch_all(&self.0).await?;
         rows.iter().map(|text| uuid(text)).collect()
     }
 }
@@ -154,8 +152,8 @@ async fn set_ended(
         where import_id = $4 and state in ('waiting', 'running')";
     let faults: Vec<(&str, &str)> = faults.iter().map(|fault| (&*fault.field, &*fault.problem)).collect();
     let faults = serde_json::to_string(&faults).map_err(damaged)?;
-    let query = sqlx::query(SQL).bind(name).bind(report).bind(faults).bind(import_id.to_string());
-    Ok(query.execute(&mut **tx).await.map_err(store_error)?.rows_affected() == 1)
+    let query = sql(SQL).bind(name).bind(report).bind(faults).bind(import_id.to_string());
+    Ok(query.execute(&mut *tx).await? == 1)
 }
 
 async fn add_version(tx: &mut Tx, version: &VersionRow) -> Result<(), StoreError> {
@@ -163,8 +161,8 @@ async fn add_version(tx: &mut Tx, version: &VersionRow) -> Result<(), StoreError
         "insert into dataset_version (dataset, version, import_id, people, rejected, synthetic, created_at)
         values ($1, $2, $3, $4, $5, $6, $7)";
     let VersionRow { dataset, version, import_id, rows, rejected, synthetic, created_at_us } = version;
-    let query = sqlx::query(SQL).bind(dataset).bind(i64::from(*version)).bind(import_id.to_string());
+    let query = sql(SQL).bind(dataset).bind(i64::from(*version)).bind(import_id.to_string());
     let query = query.bind(signed(*rows)).bind(signed(*rejected)).bind(i64::from(*synthetic)).bind(created_at_us);
-    query.execute(&mut **tx).await.map_err(store_error)?;
+    query.execute(&mut *tx).await?;
     Ok(())
 }

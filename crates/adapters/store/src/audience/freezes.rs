@@ -10,8 +10,8 @@ use prost::Message;
 
 use super::datasets::newest;
 use super::{SqlAudience, message, signed, state, unsigned, uuid};
-use crate::error::store_error;
 use crate::fence::check_fence;
+use crate::query::sql;
 
 /// campaign, its version, freeze, state, request, done, manifest, error.
 type FreezeColumns = (String, i64, String, String, Vec<u8>, i64, Option<Vec<u8>>, String);
@@ -35,8 +35,8 @@ impl FreezeStore for SqlAudience {
     async fn freeze(&self, key: FreezeKey) -> Result<Option<FreezeRow>, StoreError> {
         const SQL: &str = "select campaign_id, campaign_version, freeze_id, state, request, done, manifest, error
             from freeze_job where campaign_id = $1 and campaign_version = $2";
-        let query = sqlx::query_as(SQL).bind(key.campaign.to_string()).bind(signed(key.campaign_version));
-        let row: Option<FreezeColumns> = query.fetch_optional(self.0.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(key.campaign.to_string()).bind(signed(key.campaign_version));
+        let row: Option<FreezeColumns> = query.fetch_optional(&self.0).await?;
         row.map(freeze_row).transpose()
     }
 
@@ -53,17 +53,16 @@ impl FreezeStore for SqlAudience {
             values ($1, $2, $3, $4, $5, 'waiting', $6, 0, 0, '', 0, '')
             on conflict (campaign_id, campaign_version) do nothing";
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(SQL).bind(key.campaign.to_string()).bind(signed(key.campaign_version));
+        let query = sql(SQL).bind(key.campaign.to_string()).bind(signed(key.campaign_version));
         let query = query.bind(freeze.to_string()).bind(&request.dataset).bind(now_us).bind(request.encode_to_vec());
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        query.execute(&mut tx).await?;
         tx.commit().await
     }
 
     async fn next_freeze(&self) -> Result<Option<FreezeRow>, StoreError> {
         const SQL: &str = "select campaign_id, campaign_version, freeze_id, state, request, done, manifest, error
             from freeze_job where state in ('waiting', 'running') order by created_at, freeze_id limit 1";
-        let row: Option<FreezeColumns> =
-            sqlx::query_as(SQL).fetch_optional(self.0.readers()).await.map_err(store_error)?;
+        let row: Option<FreezeColumns> = sql(SQL).fetch_optional(&self.0).await?;
         row.map(freeze_row).transpose()
     }
 
@@ -83,15 +82,15 @@ impl FreezeStore for SqlAudience {
         let (campaign, campaign_version) = (key.campaign.to_string(), signed(key.campaign_version));
         let mut tx = self.0.begin().await?;
         check_fence(&mut tx, fence).await?;
-        let query = sqlx::query_as(OPEN).bind(&campaign).bind(campaign_version);
-        let open: Option<(String, String, String)> = query.fetch_optional(&mut *tx).await.map_err(store_error)?;
+        let query = sql(OPEN).bind(&campaign).bind(campaign_version);
+        let open: Option<(String, String, String)> = query.fetch_optional(&mut tx).await?;
         let (before, was, dataset) =
             open.ok_or_else(|| StoreError::Conflict { what: format!("the freeze of {campaign}") })?;
         let Some(version) = newest(&mut tx, &dataset).await? else { return Ok(None) };
-        let position: i64 = sqlx::query_scalar(POSITION).fetch_one(&mut *tx).await.map_err(store_error)?;
-        let query = sqlx::query(BEGIN).bind(freeze.to_string()).bind(i64::from(version.version)).bind(position);
+        let position: i64 = sql(POSITION).fetch_one(&mut tx).await?;
+        let query = sql(BEGIN).bind(freeze.to_string()).bind(i64::from(version.version)).bind(position);
         let query = query.bind(routes).bind(&campaign).bind(campaign_version);
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        query.execute(&mut tx).await?;
         tx.commit().await?;
         let thrown_away = if was == "running" { Some(FreezeId(uuid(&before)?)) } else { None };
         Ok(Some(FreezeBegun { freeze, version, suppression_position: unsigned(position)?, thrown_away }))
@@ -102,8 +101,8 @@ impl FreezeStore for SqlAudience {
             where campaign_id = $2 and campaign_version = $3 and state = 'running'";
         let mut tx = self.0.begin().await?;
         check_fence(&mut tx, fence).await?;
-        let query = sqlx::query(SQL).bind(signed(done)).bind(key.campaign.to_string());
-        query.bind(signed(key.campaign_version)).execute(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(signed(done)).bind(key.campaign.to_string());
+        query.bind(signed(key.campaign_version)).execute(&mut tx).await?;
         tx.commit().await
     }
 
@@ -116,9 +115,9 @@ impl FreezeStore for SqlAudience {
         };
         let mut tx = self.0.begin().await?;
         check_fence(&mut tx, fence).await?;
-        let query = sqlx::query(SQL).bind(name).bind(manifest).bind(error).bind(signed(done));
+        let query = sql(SQL).bind(name).bind(manifest).bind(error).bind(signed(done));
         let query = query.bind(key.campaign.to_string()).bind(signed(key.campaign_version));
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        query.execute(&mut tx).await?;
         tx.commit().await
     }
 
@@ -126,14 +125,14 @@ impl FreezeStore for SqlAudience {
         const SQL: &str =
             "delete from freeze_job where campaign_id = $1 and campaign_version = $2 and state = 'failed'";
         let mut tx = self.0.begin().await?;
-        let query = sqlx::query(SQL).bind(key.campaign.to_string()).bind(signed(key.campaign_version));
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(key.campaign.to_string()).bind(signed(key.campaign_version));
+        query.execute(&mut tx).await?;
         tx.commit().await
     }
 
     async fn needed_freezes(&self) -> Result<Vec<FreezeId>, StoreError> {
         const SQL: &str = "select freeze_id from freeze_job where state <> 'failed'";
-        let rows: Vec<String> = sqlx::query_scalar(SQL).fetch_all(self.0.readers()).await.map_err(store_error)?;
+        let rows: Vec<String> = sql(SQL).fetch_all(&self.0).await?;
         rows.iter().map(|text| uuid(text).map(FreezeId)).collect()
     }
 }

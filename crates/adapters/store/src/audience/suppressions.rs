@@ -9,12 +9,12 @@ use loa_domain::ids::Shard;
 use loa_domain::policy::Scope;
 use loa_ports::store::audience::{NewSuppression, RecordsAt, SuppressionRow, SuppressionStore, SuppressionStored};
 use loa_ports::store::{OutboxRecord, StoreError};
-use sqlx::QueryBuilder;
 
 use super::{SqlAudience, signed, unsigned};
-use crate::error::{damaged, store_error};
+use crate::db::Tx;
+use crate::error::damaged;
 use crate::outbox::put_outbox;
-use crate::sqlite::Tx;
+use crate::query::{Query, sql};
 
 /// `lifted_position` of an entry in force.
 const IN_FORCE: i64 = i64::MAX;
@@ -34,7 +34,7 @@ fn suppression_row(columns: SuppressionColumns) -> Result<SuppressionRow, StoreE
 #[async_trait]
 impl SuppressionStore for SqlAudience {
     async fn suppress(&self, entry: &NewSuppression, records: &RecordsAt<'_>) -> Result<SuppressionStored, StoreError> {
-        let mut tx = self.0.begin().await?;
+        let mut tx = self.0.begin_in_turn().await?;
         let (position, at_us) = match in_force(&mut tx, entry.hash, entry.scope).await? {
             Some(found) => found,
             None => (add(&mut tx, entry).await?, entry.at_us),
@@ -55,11 +55,11 @@ impl SuppressionStore for SqlAudience {
     ) -> Result<Option<SuppressionStored>, StoreError> {
         const SQL: &str =
             "update suppression set lifted_position = $1, lifted_at = $2, lifted_by = $3 where position = $4";
-        let mut tx = self.0.begin().await?;
+        let mut tx = self.0.begin_in_turn().await?;
         let Some((entry, _)) = in_force(&mut tx, hash, scope).await? else { return Ok(None) };
         let position = next_position(&mut tx).await?;
-        let query = sqlx::query(SQL).bind(position).bind(at_us).bind(by).bind(entry);
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(position).bind(at_us).bind(by).bind(entry);
+        query.execute(&mut tx).await?;
         let position = unsigned(position)?;
         let outbox = told(&mut tx, at_us, records(position, at_us)).await?;
         tx.commit().await?;
@@ -70,8 +70,8 @@ impl SuppressionStore for SqlAudience {
         const SQL: &str = "select position, hash, scope, channel, hint, unit_code, class, topic, created_at, created_by
             from suppression where lifted_position = $1 and position < $2 order by position desc limit $3";
         let below = if below == 0 { i64::MAX } else { signed(below) };
-        let query = sqlx::query_as(SQL).bind(IN_FORCE).bind(below).bind(i64::from(max));
-        let rows: Vec<SuppressionColumns> = query.fetch_all(self.0.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(IN_FORCE).bind(below).bind(i64::from(max));
+        let rows: Vec<SuppressionColumns> = query.fetch_all(&self.0).await?;
         rows.into_iter().map(suppression_row).collect()
     }
 
@@ -81,16 +81,12 @@ impl SuppressionStore for SqlAudience {
         }
         let first = u64::from(shard.number()) << 58;
         let (first, last) = (AddressHash(first), AddressHash(first | ((1 << 58) - 1)));
-        let mut query = QueryBuilder::new("select distinct hash from suppression where hash between ");
+        let mut query = Query::built("select distinct hash from suppression where hash between ");
         query.push_bind(first.to_ordered_i64()).push(" and ").push_bind(last.to_ordered_i64());
         query.push(" and position <= ").push_bind(signed(position));
-        query.push(" and lifted_position > ").push_bind(signed(position)).push(" and scope in (");
-        let mut values = query.separated(", ");
-        scopes.iter().for_each(|scope| {
-            values.push_bind(i64::from(scope.0));
-        });
-        query.push(") order by hash");
-        let rows: Vec<i64> = query.build_query_scalar().fetch_all(self.0.readers()).await.map_err(store_error)?;
+        query.push(" and lifted_position > ").push_bind(signed(position)).push(" and scope in ");
+        query.push_list(scopes.iter().map(|scope| i64::from(scope.0).into())).push(" order by hash");
+        let rows: Vec<i64> = query.fetch_all(&self.0).await?;
         Ok(rows.into_iter().map(AddressHash::from_ordered_i64).collect())
     }
 }
@@ -99,8 +95,8 @@ impl SuppressionStore for SqlAudience {
 async fn in_force(tx: &mut Tx, hash: AddressHash, scope: Scope) -> Result<Option<(i64, i64)>, StoreError> {
     const SQL: &str = "select position, created_at from suppression
         where hash = $1 and scope = $2 and lifted_position = $3";
-    let query = sqlx::query_as(SQL).bind(hash.to_ordered_i64()).bind(i64::from(scope.0)).bind(IN_FORCE);
-    query.fetch_optional(&mut **tx).await.map_err(store_error)
+    let query = sql(SQL).bind(hash.to_ordered_i64()).bind(i64::from(scope.0)).bind(IN_FORCE);
+    query.fetch_optional(&mut *tx).await
 }
 
 async fn add(tx: &mut Tx, entry: &NewSuppression) -> Result<i64, StoreError> {
@@ -108,16 +104,16 @@ async fn add(tx: &mut Tx, entry: &NewSuppression) -> Result<i64, StoreError> {
             created_at, created_by, lifted_position, lifted_at, lifted_by)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, '')";
     let position = next_position(tx).await?;
-    let query = sqlx::query(SQL).bind(position).bind(entry.hash.to_ordered_i64()).bind(i64::from(entry.scope.0));
+    let query = sql(SQL).bind(position).bind(entry.hash.to_ordered_i64()).bind(i64::from(entry.scope.0));
     let query = query.bind(i64::from(entry.channel.code())).bind(&entry.hint).bind(&entry.unit_code);
     let query = query.bind(&entry.class).bind(&entry.topic).bind(entry.at_us).bind(&entry.by).bind(IN_FORCE);
-    query.execute(&mut **tx).await.map_err(store_error)?;
+    query.execute(&mut *tx).await?;
     Ok(position)
 }
 
 async fn next_position(tx: &mut Tx) -> Result<i64, StoreError> {
     const SQL: &str = "update suppression_position set position = position + 1 returning position";
-    sqlx::query_scalar(SQL).fetch_one(&mut **tx).await.map_err(store_error)
+    sql(SQL).fetch_one(&mut *tx).await
 }
 
 async fn told(tx: &mut Tx, now_us: i64, records: Vec<OutboxRecord>) -> Result<Vec<(i64, OutboxRecord)>, StoreError> {

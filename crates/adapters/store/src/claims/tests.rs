@@ -7,7 +7,7 @@ use loa_ports::store::{Offset, StoreError};
 use uuid::Uuid;
 
 use super::SqlClaims;
-use crate::sqlite::Db;
+use crate::db::Db;
 
 const ME: Incarnation = Incarnation(Uuid::from_u128(1));
 const OTHER: Incarnation = Incarnation(Uuid::from_u128(2));

@@ -8,11 +8,10 @@ use loa_domain::mask::Mask;
 use loa_domain::state::{Reason, RecipientState, Returned};
 use loa_ports::store::StoreError;
 use loa_ports::store::dispatch::{Decided, Progress, ReleaseRow, ReturnedIndex};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, SqliteConnection};
 
-use crate::error::{damaged, store_error};
-use crate::sqlite::Tx;
+use crate::db::{Snapshot, Tx};
+use crate::error::damaged;
+use crate::query::{Query, Row};
 
 const COLUMNS: &str =
     "r.freeze_id, r.variant, r.chunk, r.release_no, r.shard, r.campaign_id, r.channel, r.account, r.lane,
@@ -24,8 +23,8 @@ const DECIDED_BYTES: usize = 4;
 const RETURNED_BYTES: usize = 12;
 
 /// All rows of each chunk that has an open row or is not all in rows.
-pub(super) async fn of_shard(from: &mut SqliteConnection, shard: i64) -> Result<Vec<ReleaseRow>, StoreError> {
-    let mut query = QueryBuilder::new("with wanted as (select freeze_id, variant, chunk from release where shard = ");
+pub(super) async fn of_shard(from: &mut Snapshot, shard: i64) -> Result<Vec<ReleaseRow>, StoreError> {
+    let mut query = Query::built("with wanted as (select freeze_id, variant, chunk from release where shard = ");
     query
         .push_bind(shard)
         .push(" and is_open = 1 union select freeze_id, variant, chunk from release_cursor where shard = ");
@@ -34,90 +33,92 @@ pub(super) async fn of_shard(from: &mut SqliteConnection, shard: i64) -> Result<
     query.push(
         " from wanted w join release r on r.freeze_id = w.freeze_id and r.variant = w.variant and r.chunk = w.chunk",
     );
-    let rows = query.build().fetch_all(from).await.map_err(store_error)?;
+    let rows = query.fetch_rows(from).await?;
     rows.iter().map(read).collect()
 }
 
 /// All rows of these chunks.
-pub(super) async fn of_chunks(from: &mut SqliteConnection, chunks: &[ChunkKey]) -> Result<Vec<ReleaseRow>, StoreError> {
+pub(super) async fn of_chunks(from: &mut Snapshot, chunks: &[ChunkKey]) -> Result<Vec<ReleaseRow>, StoreError> {
     if chunks.is_empty() {
         return Ok(Vec::new());
     }
-    let mut query = QueryBuilder::new("select ");
+    let mut query = Query::built("select ");
     query.push(COLUMNS).push(" from release r where ");
     for (at, chunk) in chunks.iter().enumerate() {
         query.push(if at == 0 { "(r.freeze_id = " } else { " or (r.freeze_id = " }).push_bind(chunk.freeze.to_vec());
         query.push(" and r.variant = ").push_bind(i64::from(chunk.variant));
         query.push(" and r.chunk = ").push_bind(i64::from(chunk.chunk)).push(")");
     }
-    let rows = query.build().fetch_all(from).await.map_err(store_error)?;
+    let rows = query.fetch_rows(from).await?;
     rows.iter().map(read).collect()
 }
 
 pub(super) async fn insert(tx: &mut Tx, rows: &[ReleaseRow]) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::new(
+    let mut query = Query::built(
         "insert into release (freeze_id, variant, chunk, release_no, shard, campaign_id, channel, account, lane, is_single,
             mask, slice_length, parts, attempts, released_at, hand_over_by, decided, settled, in_doubt, returned, is_told,
             is_open) ",
     );
-    query.push_values(rows, |mut values, row| {
+    query.push_values(rows.iter().map(|row| {
         let (chunk, progress) = (&row.key.chunk, &row.progress);
-        values
-            .push_bind(chunk.freeze.to_vec())
-            .push_bind(i64::from(chunk.variant))
-            .push_bind(i64::from(chunk.chunk))
-            .push_bind(i64::from(row.key.release_no))
-            .push_bind(i64::from(row.shard.number()))
-            .push_bind(row.campaign.to_vec())
-            .push_bind(i64::from(row.channel.code()))
-            .push_bind(row.account.as_str())
-            .push_bind(i64::from(row.lane.code()))
-            .push_bind(i64::from(row.single))
-            .push_bind(row.mask.to_vec())
-            .push_bind(i64::from(row.slice_length))
-            .push_bind(i64::from(row.parts))
-            .push_bind(&row.attempts[..])
-            .push_bind(row.released_at_us)
-            .push_bind(row.hand_over_by_us)
-            .push_bind(decided_bytes(&row.decided))
-            .push_bind(progress.settled.to_vec())
-            .push_bind(progress.in_doubt.to_vec())
-            .push_bind(returned_bytes(&progress.returned))
-            .push_bind(i64::from(progress.told))
-            .push_bind(i64::from(progress.open));
-    });
-    query.build().execute(&mut **tx).await.map_err(store_error)?;
+        [
+            chunk.freeze.to_vec().into(),
+            i64::from(chunk.variant).into(),
+            i64::from(chunk.chunk).into(),
+            i64::from(row.key.release_no).into(),
+            i64::from(row.shard.number()).into(),
+            row.campaign.to_vec().into(),
+            i64::from(row.channel.code()).into(),
+            row.account.as_str().into(),
+            i64::from(row.lane.code()).into(),
+            i64::from(row.single).into(),
+            row.mask.to_vec().into(),
+            i64::from(row.slice_length).into(),
+            i64::from(row.parts).into(),
+            row.attempts[..].into(),
+            row.released_at_us.into(),
+            row.hand_over_by_us.into(),
+            decided_bytes(&row.decided).into(),
+            progress.settled.to_vec().into(),
+            progress.in_doubt.to_vec().into(),
+            returned_bytes(&progress.returned).into(),
+            i64::from(progress.told).into(),
+            i64::from(progress.open).into(),
+        ]
+    }));
+    query.execute(&mut *tx).await?;
     Ok(())
 }
 
 pub(super) async fn update(tx: &mut Tx, rows: &[(ReleaseKey, Progress)]) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::new(
+    let mut query = Query::built(
         "update release set settled = v.column5, in_doubt = v.column6, returned = v.column7, is_told = v.column8,
             is_open = v.column9 from (",
     );
-    query.push_values(rows, |mut values, (key, progress)| {
-        values
-            .push_bind(key.chunk.freeze.to_vec())
-            .push_bind(i64::from(key.chunk.variant))
-            .push_bind(i64::from(key.chunk.chunk))
-            .push_bind(i64::from(key.release_no))
-            .push_bind(progress.settled.to_vec())
-            .push_bind(progress.in_doubt.to_vec())
-            .push_bind(returned_bytes(&progress.returned))
-            .push_bind(i64::from(progress.told))
-            .push_bind(i64::from(progress.open));
-    });
+    query.push_values(rows.iter().map(|(key, progress)| {
+        [
+            key.chunk.freeze.to_vec().into(),
+            i64::from(key.chunk.variant).into(),
+            i64::from(key.chunk.chunk).into(),
+            i64::from(key.release_no).into(),
+            progress.settled.to_vec().into(),
+            progress.in_doubt.to_vec().into(),
+            returned_bytes(&progress.returned).into(),
+            i64::from(progress.told).into(),
+            i64::from(progress.open).into(),
+        ]
+    }));
     query.push(
         ") as v where release.freeze_id = v.column1 and release.variant = v.column2 and release.chunk = v.column3
             and release.release_no = v.column4",
     );
-    query.build().execute(&mut **tx).await.map_err(store_error)?;
+    query.execute(&mut *tx).await?;
     Ok(())
 }
 
-fn read(row: &SqliteRow) -> Result<ReleaseRow, StoreError> {
-    let number = |column: usize| row.try_get::<i64, _>(column).map_err(store_error);
-    let bytes = |column: usize| row.try_get::<&[u8], _>(column).map_err(store_error);
+fn read(row: &Row) -> Result<ReleaseRow, StoreError> {
+    let number = |column: usize| row.get::<i64>(column);
+    let bytes = |column: usize| row.get::<&[u8]>(column);
     let mask = |column: usize| Mask::from_slice(bytes(column)?).ok_or_else(|| damaged("a mask of more than 64 bytes"));
     let chunk = ChunkKey {
         freeze: FreezeId::from_bytes(bytes(0)?).map_err(damaged)?,
@@ -130,7 +131,7 @@ fn read(row: &SqliteRow) -> Result<ReleaseRow, StoreError> {
         shard: Shard::new(u32::try_from(number(4)?).map_err(damaged)?).map_err(damaged)?,
         campaign: CampaignId::from_bytes(bytes(5)?).map_err(damaged)?,
         channel: Channel::from_code(code(6)?).ok_or_else(|| damaged("an unknown channel"))?,
-        account: AccountId::new(row.try_get(7).map_err(store_error)?).map_err(damaged)?,
+        account: AccountId::new(row.get(7)?).map_err(damaged)?,
         lane: Lane::from_code(code(8)?).ok_or_else(|| damaged("an unknown lane"))?,
         single: number(9)? == 1,
         mask: mask(10)?,

@@ -4,10 +4,9 @@
 
 use loa_ports::store::StoreError;
 use loa_ports::store::dispatch::Retention;
-use sqlx::QueryBuilder;
 
-use crate::error::store_error;
-use crate::sqlite::Db;
+use crate::db::Db;
+use crate::query::{Query, sql};
 
 /// Rows of one transaction.
 const BITE: i64 = 1_000;
@@ -18,9 +17,9 @@ pub(super) async fn run(db: &Db, retention: &Retention) -> Result<u64, StoreErro
     const SINGLE_ROWS: &str = "delete from release where (freeze_id, variant, chunk, release_no) in
         (select freeze_id, variant, chunk, release_no from release where is_single = 1 and hand_over_by < $1 limit $2)";
     const MEMBERS: &str = "delete from single_member where freeze_id in
-        (select freeze_id from single_chunk where expires_at < $1 order by expires_at limit $2)";
+        (select freeze_id from single_chunk where expires_at < $1 order by expires_at, freeze_id limit $2)";
     const CHUNKS: &str = "delete from single_chunk where freeze_id in
-        (select freeze_id from single_chunk where expires_at < $1 order by expires_at limit $2)";
+        (select freeze_id from single_chunk where expires_at < $1 order by expires_at, freeze_id limit $2)";
     const REQUESTS: &str = "delete from single_request where (caller, request_key) in
         (select caller, request_key from single_request where accepted_at < $1 limit $2)";
     const LIFTED: &str = "delete from suppression where (shard, address, scope) in
@@ -40,9 +39,9 @@ async fn bites(db: &Db, statements: &[&'static str], before_us: i64) -> Result<u
     for _ in 0..BITES_MAX {
         let mut tx = db.begin().await?;
         let mut last = 0;
-        for sql in statements {
-            let query = sqlx::query(*sql).bind(before_us).bind(BITE);
-            last = query.execute(&mut *tx).await.map_err(store_error)?.rows_affected();
+        for statement in statements {
+            let query = sql(statement).bind(before_us).bind(BITE);
+            last = query.execute(&mut tx).await?;
             gone += last;
         }
         tx.commit().await?;
@@ -59,13 +58,13 @@ async fn over(db: &Db, retention: &Retention) -> Result<u64, StoreError> {
     for campaign in &retention.over {
         for _ in 0..BITES_MAX {
             let mut tx = db.begin().await?;
-            let mut query = QueryBuilder::new(
+            let mut query = Query::built(
                 "delete from release where (freeze_id, variant, chunk, release_no) in
                     (select freeze_id, variant, chunk, release_no from release where is_open = 0 and campaign_id = ",
             );
             query.push_bind(campaign.to_vec()).push(" and hand_over_by < ").push_bind(retention.rows_before_us);
             query.push(" limit ").push_bind(BITE).push(")");
-            let bite = query.build().execute(&mut *tx).await.map_err(store_error)?.rows_affected();
+            let bite = query.execute(&mut tx).await?;
             tx.commit().await?;
             gone += bite;
             if bite < BITE.unsigned_abs() {

@@ -11,10 +11,11 @@ use loa_ports::store::registry::{Campaigns, CreateKey, Created, Page, PageAsk, S
 use prost::Message;
 
 use super::{SqlRegistry, audit, decode, keys, limit, numbered, start};
-use crate::error::{damaged, store_error};
+use crate::db::Tx;
+use crate::error::damaged;
 use crate::fence::check_fence;
 use crate::outbox::put_outbox;
-use crate::sqlite::Tx;
+use crate::query::sql;
 
 #[async_trait]
 impl Campaigns for SqlRegistry {
@@ -27,14 +28,14 @@ impl Campaigns for SqlRegistry {
         const SQL: &str = "insert into campaign (id, number, version, state, scheduled_at, authors, body)
             values ($1, $2, $3, $4, 0, $5, $6)";
         let Campaign { id, version, state, .. } = &stored.campaign;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_in_turn().await?;
         if let Some(before) = keys::take(&mut tx, key, id, told.act.at_us).await? {
             return Ok(before);
         }
         let number = tx.next_number(told.act.at_us);
-        let query = sqlx::query(SQL).bind(id).bind(number).bind(i64::try_from(*version).map_err(damaged)?).bind(state);
+        let query = sql(SQL).bind(id).bind(number).bind(i64::try_from(*version).map_err(damaged)?).bind(state);
         let query = query.bind(authors(stored)?).bind(stored.campaign.encode_to_vec());
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        query.execute(&mut tx).await?;
         Ok(Created::New(tell(tx, told).await?))
     }
 
@@ -50,25 +51,25 @@ impl Campaigns for SqlRegistry {
         let scheduled_at = scheduled_at.as_ref().map_or(0, micros);
         let mut tx = self.db.begin().await?;
         check_fence(&mut tx, fence).await?;
-        let query = sqlx::query(SQL).bind(i64::try_from(*version).map_err(damaged)?).bind(state).bind(scheduled_at);
+        let query = sql(SQL).bind(i64::try_from(*version).map_err(damaged)?).bind(state).bind(scheduled_at);
         let query = query.bind(authors(stored)?).bind(stored.campaign.encode_to_vec()).bind(id);
-        if query.execute(&mut *tx).await.map_err(store_error)?.rows_affected() == 0 {
+        if query.execute(&mut tx).await? == 0 {
             return Err(StoreError::Conflict { what: format!("campaign {id}") });
         }
         tell(tx, told).await
     }
 
     async fn campaign(&self, id: CampaignId) -> Result<Option<StoredCampaign>, StoreError> {
-        let query = sqlx::query_as("select authors, body from campaign where id = $1").bind(id.to_string());
-        let row: Option<(String, Vec<u8>)> = query.fetch_optional(self.db.readers()).await.map_err(store_error)?;
+        let query = sql("select authors, body from campaign where id = $1").bind(id.to_string());
+        let row: Option<(String, Vec<u8>)> = query.fetch_optional(&self.db).await?;
         row.map(|(authors, body)| stored(&authors, &body)).transpose()
     }
 
     async fn campaigns(&self, page: PageAsk) -> Result<Page<StoredCampaign>, StoreError> {
         const SQL: &str = "select number, authors, body from campaign where $1 = 0 or number < $1
             order by number desc limit $2";
-        let query = sqlx::query_as(SQL).bind(start(page)).bind(limit(page));
-        let rows: Vec<(i64, String, Vec<u8>)> = query.fetch_all(self.db.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(start(page)).bind(limit(page));
+        let rows: Vec<(i64, String, Vec<u8>)> = query.fetch_all(&self.db).await?;
         let rows = rows.iter().map(|(number, authors, body)| Ok((*number, stored(authors, body)?)));
         Ok(numbered(rows.collect::<Result<_, StoreError>>()?, page))
     }
@@ -81,8 +82,8 @@ impl Campaigns for SqlRegistry {
     ) -> Result<Vec<StoredCampaign>, StoreError> {
         const SQL: &str = "select authors, body from campaign where state = $1 and scheduled_at <= $2
             order by scheduled_at, number limit $3";
-        let query = sqlx::query_as(SQL).bind(state.name()).bind(due_us.unwrap_or(i64::MAX)).bind(i64::from(max));
-        let rows: Vec<(String, Vec<u8>)> = query.fetch_all(self.db.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(state.name()).bind(due_us.unwrap_or(i64::MAX)).bind(i64::from(max));
+        let rows: Vec<(String, Vec<u8>)> = query.fetch_all(&self.db).await?;
         rows.iter().map(|(authors, body)| stored(authors, body)).collect()
     }
 }

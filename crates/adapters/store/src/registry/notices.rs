@@ -8,21 +8,22 @@ use loa_ports::store::registry::{CreateKey, Created, Notices, Page, PageAsk, Sto
 use prost::Message;
 
 use super::{SqlRegistry, audit, decode, keys, limit, numbered, start};
-use crate::error::{damaged, store_error};
+use crate::error::damaged;
 use crate::outbox::put_outbox;
+use crate::query::sql;
 
 #[async_trait]
 impl Notices for SqlRegistry {
     async fn create_notice(&self, notice: &Notice, key: &CreateKey, told: &Told) -> Result<Created, StoreError> {
         const SQL: &str = "insert into notice (id, number, version, state, body) values ($1, $2, 1, $3, $4)";
         let now_us = told.act.at_us;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_in_turn().await?;
         if let Some(before) = keys::take(&mut tx, key, &notice.id, now_us).await? {
             return Ok(before);
         }
         let number = tx.next_number(now_us);
-        let query = sqlx::query(SQL).bind(&notice.id).bind(number).bind(&notice.state).bind(notice.encode_to_vec());
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(&notice.id).bind(number).bind(&notice.state).bind(notice.encode_to_vec());
+        query.execute(&mut tx).await?;
         audit::add(&mut tx, &told.act).await?;
         let numbers = put_outbox(&mut tx, now_us, std::slice::from_ref(&told.record)).await?;
         tx.commit().await?;
@@ -34,9 +35,9 @@ impl Notices for SqlRegistry {
         let StoredNotice { notice, version } = stored;
         let version = i64::try_from(*version).map_err(damaged)?;
         let mut tx = self.db.begin().await?;
-        let query = sqlx::query(SQL).bind(version).bind(&notice.state).bind(notice.encode_to_vec()).bind(&notice.id);
-        let done = query.execute(&mut *tx).await.map_err(store_error)?;
-        if done.rows_affected() == 0 {
+        let query = sql(SQL).bind(version).bind(&notice.state).bind(notice.encode_to_vec()).bind(&notice.id);
+        let done = query.execute(&mut tx).await?;
+        if done == 0 {
             return Err(StoreError::Conflict { what: format!("notice {}", notice.id) });
         }
         audit::add(&mut tx, &told.act).await?;
@@ -46,16 +47,16 @@ impl Notices for SqlRegistry {
     }
 
     async fn notice(&self, id: CampaignId) -> Result<Option<StoredNotice>, StoreError> {
-        let query = sqlx::query_as("select version, body from notice where id = $1").bind(id.to_string());
-        let row: Option<(i64, Vec<u8>)> = query.fetch_optional(self.db.readers()).await.map_err(store_error)?;
+        let query = sql("select version, body from notice where id = $1").bind(id.to_string());
+        let row: Option<(i64, Vec<u8>)> = query.fetch_optional(&self.db).await?;
         row.map(|(version, body)| stored(version, &body)).transpose()
     }
 
     async fn notices(&self, page: PageAsk) -> Result<Page<StoredNotice>, StoreError> {
         const SQL: &str = "select number, version, body from notice where $1 = 0 or number < $1
             order by number desc limit $2";
-        let query = sqlx::query_as(SQL).bind(start(page)).bind(limit(page));
-        let rows: Vec<(i64, i64, Vec<u8>)> = query.fetch_all(self.db.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(start(page)).bind(limit(page));
+        let rows: Vec<(i64, i64, Vec<u8>)> = query.fetch_all(&self.db).await?;
         let rows = rows.iter().map(|(number, version, body)| Ok((*number, stored(*version, body)?)));
         Ok(numbered(rows.collect::<Result<_, StoreError>>()?, page))
     }

@@ -8,7 +8,7 @@ use loa_ports::store::registry::{Act, Page, PageAsk, Units};
 use prost::Message;
 
 use super::{SqlRegistry, audit, counted, decode, limit, start};
-use crate::error::store_error;
+use crate::query::sql;
 
 #[async_trait]
 impl Units for SqlRegistry {
@@ -18,14 +18,14 @@ impl Units for SqlRegistry {
         const SAME: &str = "select count(*) from unit where code = $1 and valid_from = $2 and body = $3";
         let body = unit.encode_to_vec();
         let (from, to) = (unit.valid_from.as_ref().map_or(0, micros), unit.valid_to.as_ref().map_or(i64::MAX, micros));
-        let mut tx = self.db.begin().await?;
-        let query = sqlx::query_scalar(SAME).bind(&unit.code).bind(from).bind(&body);
-        let same: i64 = query.fetch_one(&mut *tx).await.map_err(store_error)?;
+        let mut tx = self.db.begin_in_turn().await?;
+        let query = sql(SAME).bind(&unit.code).bind(from).bind(&body);
+        let same: i64 = query.fetch_one(&mut tx).await?;
         if same > 0 {
             return Ok(());
         }
-        let query = sqlx::query(SQL).bind(&unit.code).bind(from).bind(to).bind(&body);
-        query.execute(&mut *tx).await.map_err(store_error)?;
+        let query = sql(SQL).bind(&unit.code).bind(from).bind(to).bind(&body);
+        query.execute(&mut tx).await?;
         audit::add(&mut tx, act).await?;
         tx.commit().await
     }
@@ -34,8 +34,8 @@ impl Units for SqlRegistry {
         const SQL: &str = "select u.body from unit u where u.valid_to > $1 and u.valid_from =
             (select max(v.valid_from) from unit v where v.code = u.code and v.valid_from <= $1)
             order by u.code limit $2 offset $3";
-        let query = sqlx::query_scalar(SQL).bind(at_us).bind(limit(page)).bind(start(page));
-        let rows: Vec<Vec<u8>> = query.fetch_all(self.db.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(at_us).bind(limit(page)).bind(start(page));
+        let rows: Vec<Vec<u8>> = query.fetch_all(&self.db).await?;
         let units = rows.iter().map(|body| decode(body)).collect::<Result<_, _>>()?;
         Ok(counted(units, page))
     }
@@ -43,8 +43,8 @@ impl Units for SqlRegistry {
     async fn unit(&self, code: &str, at_us: i64) -> Result<Option<Unit>, StoreError> {
         const SQL: &str = "select valid_to, body from unit where code = $1 and valid_from <= $2
             order by valid_from desc limit 1";
-        let query = sqlx::query_as(SQL).bind(code).bind(at_us);
-        let row: Option<(i64, Vec<u8>)> = query.fetch_optional(self.db.readers()).await.map_err(store_error)?;
+        let query = sql(SQL).bind(code).bind(at_us);
+        let row: Option<(i64, Vec<u8>)> = query.fetch_optional(&self.db).await?;
         row.filter(|(valid_to, _)| *valid_to > at_us).map(|(_, body)| decode(&body)).transpose()
     }
 }

@@ -7,11 +7,10 @@ use loa_domain::ids::{CampaignId, ChunkKey, FreezeId};
 use loa_domain::state::RecipientState;
 use loa_ports::store::StoreError;
 use loa_ports::store::report::{GapRow, ReplyRow};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
-use crate::error::{damaged, store_error};
-use crate::sqlite::{Db, Tx};
+use crate::db::{Db, Tx};
+use crate::error::damaged;
+use crate::query::{Row, sql};
 
 /// Stands for `told` where nothing was told.
 const NOTHING: i64 = -1;
@@ -22,7 +21,7 @@ pub(super) async fn put(tx: &mut Tx, replies: &[ReplyRow]) -> Result<(), StoreEr
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         on conflict (freeze_id, variant, chunk, place) do update set told = excluded.told";
     for reply in replies {
-        sqlx::query(SQL)
+        sql(SQL)
             .bind(&reply.key.freeze.as_bytes()[..])
             .bind(i64::from(reply.key.variant))
             .bind(i64::from(reply.key.chunk))
@@ -34,9 +33,8 @@ pub(super) async fn put(tx: &mut Tx, replies: &[ReplyRow]) -> Result<(), StoreEr
             .bind(&reply.record_key[..])
             .bind(reply.accepted_at_us)
             .bind(reply.told.map_or(NOTHING, |state| i64::from(state.code())))
-            .execute(&mut **tx)
-            .await
-            .map_err(store_error)?;
+            .execute(&mut *tx)
+            .await?;
     }
     Ok(())
 }
@@ -44,9 +42,9 @@ pub(super) async fn put(tx: &mut Tx, replies: &[ReplyRow]) -> Result<(), StoreEr
 pub(super) async fn delete(tx: &mut Tx, replied: &[(ChunkKey, u16)]) -> Result<(), StoreError> {
     const SQL: &str = "delete from reply where freeze_id = $1 and variant = $2 and chunk = $3 and place = $4";
     for (key, index) in replied {
-        let query = sqlx::query(SQL).bind(&key.freeze.as_bytes()[..]).bind(i64::from(key.variant));
+        let query = sql(SQL).bind(&key.freeze.as_bytes()[..]).bind(i64::from(key.variant));
         let query = query.bind(i64::from(key.chunk)).bind(i64::from(*index));
-        query.execute(&mut **tx).await.map_err(store_error)?;
+        query.execute(&mut *tx).await?;
     }
     Ok(())
 }
@@ -54,13 +52,13 @@ pub(super) async fn delete(tx: &mut Tx, replied: &[(ChunkKey, u16)]) -> Result<(
 pub(super) async fn of_shard(db: &Db, shard: u32) -> Result<Vec<ReplyRow>, StoreError> {
     const SQL: &str = "select freeze_id, variant, chunk, place, idempotency_key, message_id, partition_no, record_key,
         accepted_at, told from reply where shard = $1 order by freeze_id, variant, chunk, place";
-    let rows = sqlx::query(SQL).bind(i64::from(shard)).fetch_all(db.readers()).await.map_err(store_error)?;
+    let rows = sql(SQL).bind(i64::from(shard)).fetch_rows(db).await?;
     rows.iter().map(|row| read(row, shard)).collect()
 }
 
-fn read(row: &SqliteRow, shard: u32) -> Result<ReplyRow, StoreError> {
-    let number = |at: usize| row.try_get::<i64, _>(at).map_err(store_error);
-    let bytes = |at: usize| row.try_get::<Vec<u8>, _>(at).map_err(store_error);
+fn read(row: &Row, shard: u32) -> Result<ReplyRow, StoreError> {
+    let number = |at: usize| row.get::<i64>(at);
+    let bytes = |at: usize| row.get::<Vec<u8>>(at);
     let told = match number(9)? {
         NOTHING => None,
         code => {
@@ -76,7 +74,7 @@ fn read(row: &SqliteRow, shard: u32) -> Result<ReplyRow, StoreError> {
         },
         index: u16::try_from(number(3)?).map_err(damaged)?,
         shard,
-        idempotency_key: row.try_get(4).map_err(store_error)?,
+        idempotency_key: row.get(4)?,
         message_id: number(5)?.cast_unsigned(),
         partition: u32::try_from(number(6)?).map_err(damaged)?,
         record_key: bytes(7)?,
@@ -89,9 +87,9 @@ pub(super) async fn put_gaps(tx: &mut Tx, gaps: &[GapRow]) -> Result<(), StoreEr
     const SQL: &str = "insert into log_gap (campaign_id, topic, shard, from_no, next_no, noticed_at)
         values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
     for gap in gaps {
-        let query = sqlx::query(SQL).bind(&gap.campaign.as_bytes()[..]).bind(&gap.topic).bind(i64::from(gap.shard));
+        let query = sql(SQL).bind(&gap.campaign.as_bytes()[..]).bind(&gap.topic).bind(i64::from(gap.shard));
         let query = query.bind(gap.from).bind(gap.next).bind(gap.at_us);
-        query.execute(&mut **tx).await.map_err(store_error)?;
+        query.execute(&mut *tx).await?;
     }
     Ok(())
 }
@@ -99,8 +97,8 @@ pub(super) async fn put_gaps(tx: &mut Tx, gaps: &[GapRow]) -> Result<(), StoreEr
 pub(super) async fn gaps(db: &Db, campaign: CampaignId) -> Result<Vec<GapRow>, StoreError> {
     const SQL: &str = "select topic, shard, from_no, next_no, noticed_at from log_gap where campaign_id = $1
         order by topic, shard, from_no";
-    let query = sqlx::query_as(SQL).bind(&campaign.as_bytes()[..]);
-    let rows: Vec<(String, i64, i64, i64, i64)> = query.fetch_all(db.readers()).await.map_err(store_error)?;
+    let query = sql(SQL).bind(&campaign.as_bytes()[..]);
+    let rows: Vec<(String, i64, i64, i64, i64)> = query.fetch_all(db).await?;
     let gap = |(topic, shard, from, next, at_us)| {
         Ok(GapRow { campaign, topic, shard: u32::try_from(shard).map_err(damaged)?, from, next, at_us })
     };

@@ -68,7 +68,7 @@ impl World {
 
     /// A second instance with its own connections to the same files.
     pub(super) async fn second(&self) -> Self {
-        let db = Db::open(self.db.path(), "registry").await.unwrap();
+        let db = Db::open(self.db.path().unwrap(), "registry").await.unwrap();
         Self::over(Arc::clone(&self._directory), db, Arc::clone(&self.log), Arc::clone(&self.clock))
     }
 
