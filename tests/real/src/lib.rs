@@ -3,8 +3,12 @@
 //! Must stay true: a server runs as an unprivileged user in a folder of its own and never outlives its [`Server`]; one that
 //! cannot start is a fault that shows what it printed.
 
+pub mod jsmpp;
 pub mod kafka;
+pub mod node_smpp;
+pub mod postfix;
 pub mod redis;
 pub mod server;
+pub mod sink;
 
 pub use server::Server;
