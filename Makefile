@@ -1,6 +1,6 @@
 # Everything a person or CI does with this tree. `make` lists it. Nothing but cargo and a C compiler is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak fuzz clean
+.PHONY: help setup run test test-real check bench soak fuzz clean
 
 help: ## Lists what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ run: ## Starts Loa with a sample campaign to simulated phones and mailboxes (ONC
 
 test: ## Runs every test, the whole cluster included
 	@.ci/stage binary cargo build -p loa && .ci/stage test cargo test --workspace --no-fail-fast
+
+test-real: ## Runs the suites on Apache Kafka, PostgreSQL, Redis, Postfix and others' SMSCs, which it installs and starts
+	@tests/real/install && .ci/stage binary cargo build -p loa && .ci/stage real .ci/real
 
 check: ## Runs what CI runs: format, lints, documentation, tests; prints the seconds of each
 	@.ci/check

@@ -9,7 +9,9 @@ mod beats;
 mod buckets;
 mod logs;
 mod parts;
+mod reach;
 mod stores;
+mod watched;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -40,10 +42,9 @@ use crate::exit::Failure;
 use crate::keys::Keys;
 use crate::place::{Addresses, Place};
 
-use logs::OwnLog;
-
-pub use logs::apply_topics;
-pub use stores::{StoreFaults, lag, migrate};
+pub use logs::{OwnLog, apply_topics};
+pub use reach::{Reached, reach};
+pub use stores::{StoreFaults, lag, migrate, open_store};
 
 /// What a composition is given beside its configuration; the default is what `loa run` needs.
 #[derive(Default)]
@@ -104,6 +105,7 @@ pub(crate) struct Base {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) view: ControlView,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) readiness: Readiness,
     /// A test turns the clock.
     pub(crate) is_clock_given: bool,
     pub(crate) endpoint: String,
@@ -142,7 +144,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
     let (log, own_log) = match options.log {
         Some(log) => (log, None),
         None => {
-            let own = OwnLog::open(&config, &place, Arc::clone(&clock)).await?;
+            let own = OwnLog::open(&config, Arc::clone(&clock)).await?;
             (own.port(), Some(own))
         }
     };
@@ -156,6 +158,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         log,
         view: view.clone(),
         clock,
+        readiness: readiness.clone(),
         is_clock_given,
         endpoint,
         faults: options.store_faults,

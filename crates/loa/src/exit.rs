@@ -20,6 +20,9 @@ pub enum Failure {
     /// The server did what it must: it refused, or could not be reached.
     #[error("{}", describe(.0))]
     Server(Box<Status>),
+    /// A part outside of this process does not answer, or is not as it must be.
+    #[error("{0}")]
+    Away(String),
     /// A ledger does not add up.
     #[error("{0}")]
     Ledger(String),
@@ -47,6 +50,7 @@ impl Failure {
                 | Code::ResourceExhausted => 4,
                 _ => 1,
             },
+            Self::Away(_) => 3,
             Self::Ledger(_) => 5,
         })
     }

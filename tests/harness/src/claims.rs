@@ -1,22 +1,24 @@
 //! What the stores and the log of a Loa say, read while it is dead: claims begun and not settled, releases.
 //!
-//! Must stay true: these are read through the ports, from the files as the crash left them, never asked of a process.
+//! Must stay true: these are read through the ports, from the files or servers as the crash left them, never asked of a
+//! process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
+use loa::compose::{OwnLog, open_store};
 use loa_contract::convert;
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::{TopicSpec, releases};
 use loa_domain::channel::{Channel, Lane};
 use loa_domain::ids::{MessageId, ReleaseKey, SliceKey};
 use loa_domain::mask::Mask;
-use loa_embedded::EmbeddedLog;
 use loa_ports::clock::SystemClock;
 use loa_ports::log::{Log, Position, Record};
 use loa_ports::store::claims::Claims as _;
-use loa_store::{Db, SqlClaims};
+use loa_runtime::Role;
+use loa_runtime::config::Config;
+use loa_store::SqlClaims;
 use prost::Message as _;
 
 use crate::{Fault, fault};
@@ -27,10 +29,10 @@ const CLAIMS_MAX: u32 = 1_000_000;
 const READ_MAX: usize = 1_000;
 
 /// Slices whose claim is begun and not marked settled, of both channels.
-pub async fn unsettled(data: &Path) -> Result<BTreeSet<SliceKey>, Fault> {
+pub async fn unsettled(config: &Config) -> Result<BTreeSet<SliceKey>, Fault> {
     let mut found = BTreeSet::new();
-    for role in ["sms", "email"] {
-        let db = Db::open(&data.join(format!("{role}.db")), role).await?;
+    for role in [Role::Sms, Role::Email] {
+        let db = open_store(config, role).await?;
         found.extend(SqlClaims::new(db.clone()).unsettled(CLAIMS_MAX).await?);
         db.close().await;
     }
@@ -48,13 +50,13 @@ pub struct Releases(BTreeMap<ReleaseKey, Released>);
 
 impl Releases {
     /// Reads the log of a Loa that does not run.
-    pub async fn read(data: &Path) -> Result<Self, Fault> {
-        let options = loa_embedded::Options::default();
-        let log = EmbeddedLog::open(&data.join("log.db"), Arc::new(SystemClock::new()), options).await?;
+    pub async fn read(config: &Config) -> Result<Self, Fault> {
+        let own = OwnLog::open(config, Arc::new(SystemClock::new())).await?;
+        let log = own.port();
         let mut known = BTreeMap::new();
         for (channel, lane) in Channel::ALL.iter().flat_map(|channel| Lane::ALL.iter().map(move |lane| (channel, lane)))
         {
-            for record in records(&log, releases(*channel, *lane)).await? {
+            for record in records(log.as_ref(), releases(*channel, *lane)).await? {
                 let release = event::Release::decode(record.value)?;
                 let released = Released {
                     mask: convert::mask(&release.mask)?,
@@ -63,7 +65,7 @@ impl Releases {
                 known.insert(convert::release_key(&release)?, released);
             }
         }
-        log.close().await;
+        own.close().await;
         Ok(Self(known))
     }
 

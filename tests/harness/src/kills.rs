@@ -26,9 +26,9 @@ pub struct Kills {
 }
 
 impl Kills {
-    /// Runs it; the dice decide where the kills fall.
-    pub async fn run(self, dice: &mut Dice) -> Result<(), Fault> {
-        let mut site = SiteOptions::process().rate(self.rate).start().await?;
+    /// Runs it at a site of processes; the dice decide where the kills fall, and whom they meet.
+    pub async fn run(self, options: SiteOptions, dice: &mut Dice) -> Result<(), Fault> {
+        let mut site = options.rate(self.rate).start().await?;
         site.people(self.people).await?;
         let id = site.running(&Plan::default()).await?;
         let in_the_air = self.kill(&mut site, dice).await?;
@@ -39,7 +39,7 @@ impl Kills {
             ));
         }
         in_doubt_within(&mut site, in_the_air).await?;
-        site.process()?.start_again().await?;
+        site.start_stopped().await?;
         site.finish().await.map(drop)
     }
 
@@ -51,11 +51,12 @@ impl Kills {
         let mut in_the_air = BTreeSet::new();
         for (number, place) in (1..).zip(places) {
             site.accepted(place).await?;
-            site.process()?.kill().await?;
-            let found = unsettled(&site.data()).await?;
+            let victim = site.victim(dice)?;
+            victim.kill().await?;
+            let found = unsettled(&victim.config()?).await?;
             say(format!("kill {number} at {place} messages: {} claims begun and not settled", found.len()));
             in_the_air.extend(found);
-            site.process()?.start_again().await?;
+            victim.start_again().await?;
         }
         Ok(in_the_air)
     }
@@ -81,8 +82,8 @@ async fn over(site: &Site, id: &str) -> Result<report::CampaignLedger, Fault> {
 /// Compares the books with what was in the air; Loa is stopped for that.
 async fn in_doubt_within(site: &mut Site, in_the_air: BTreeSet<SliceKey>) -> Result<(), Fault> {
     let books = site.compared().await?;
-    site.process()?.stop().await?;
-    let releases = Releases::read(&site.data()).await?;
+    let config = site.stop_all().await?;
+    let releases = Releases::read(&config).await?;
     let mut may_be_in_doubt: BTreeSet<MessageId> = BTreeSet::new();
     for slice in in_the_air {
         may_be_in_doubt.extend(releases.messages(slice)?);

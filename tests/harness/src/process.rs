@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use loa::keys::Keys;
 use loa::place::Addresses;
+use loa_runtime::config::{Config, DEFAULT, DEV, Layers};
 use tokio::process::{Child, Command};
 
 use crate::users::Users;
@@ -72,6 +73,11 @@ impl Process {
     /// Where it keeps its data.
     pub fn data(&self) -> &Path {
         &self.start.data
+    }
+
+    /// Its configuration, by which others find its log and stores.
+    pub fn config(&self) -> Result<Config, Fault> {
+        config(&self.start.data, &self.start.settings)
     }
 
     /// kill -9; returns when it is gone.
@@ -138,6 +144,16 @@ impl Process {
     pub async fn metrics(&self) -> Result<String, Fault> {
         Ok(http::get(self.addresses.probes, "/metrics").await?.1)
     }
+}
+
+/// What a Loa of `loa dev` with these settings goes by.
+pub fn config(data: &Path, settings: &[(String, String)]) -> Result<Config, Fault> {
+    let mut layers = Layers::default();
+    layers.add_toml("loa.default.toml", DEFAULT, true)?;
+    layers.add_toml("loa.dev.toml", DEV, true)?;
+    layers.add_variables([(variable("node.data"), data.display().to_string())]);
+    layers.add_variables(settings.iter().map(|(key, value)| (variable(key), value.clone())));
+    Ok(Config::check(&layers)?)
 }
 
 /// Runs a command of the binary to its end with the settings of a start; what it said is in the fault.

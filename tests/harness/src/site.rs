@@ -8,8 +8,10 @@ use std::time::Duration;
 use loa::place::Addresses;
 use loa_contract::pb::registry::v1 as registry;
 use loa_contract::pb::report::v1 as report;
+use loa_runtime::config::Config;
 use loa_sim::people::People;
 use loa_sim::smsc::Receipts;
+use loa_testkit::dice::Dice;
 use tempfile::TempDir;
 
 use crate::books::{self, Books};
@@ -152,7 +154,9 @@ impl Site {
                 Loa::Storm(Box::new(Storm::start(start).await?))
             }
             Kind::Cluster(parts) => {
-                settings.extend(parts);
+                // One bind for each process, so that both hand over.
+                let binds = ["sim-a", "sim-b"].map(|account| (format!("sms.account.{account}.binds"), "2".to_owned()));
+                settings.extend(binds.into_iter().chain(parts));
                 let arguments = vec!["--no-sim".to_owned()];
                 let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
                 Loa::Cluster(Box::new(Cluster::start(start).await?))
@@ -206,6 +210,42 @@ impl Site {
     /// Where users' calls go.
     pub fn grpc(&self) -> Result<SocketAddr, Fault> {
         self.addresses().first().map(|addresses| addresses.grpc).ok_or_else(|| fault("nothing runs at this site"))
+    }
+
+    /// One of its processes, for the dice to kill.
+    pub fn victim(&mut self, dice: &mut Dice) -> Result<&mut Process, Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => Ok(process),
+            Loa::Cluster(cluster) => Ok(if dice.below(2) == 0 { cluster.first() } else { cluster.second() }),
+            Loa::Storm(_) => Err(fault("this site runs no process")),
+        }
+    }
+
+    /// Stops every process in good order; the configuration by which log and stores are found.
+    pub async fn stop_all(&mut self) -> Result<Config, Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => {
+                process.stop().await?;
+                process.config()
+            }
+            Loa::Cluster(cluster) => {
+                cluster.stop().await?;
+                cluster.first().config()
+            }
+            Loa::Storm(_) => Err(fault("this site runs no process")),
+        }
+    }
+
+    /// Starts every process again.
+    pub async fn start_stopped(&mut self) -> Result<(), Fault> {
+        match &mut self.loa {
+            Loa::Process(process) => process.start_again().await,
+            Loa::Cluster(cluster) => {
+                cluster.first().start_again().await?;
+                cluster.second().start_again().await
+            }
+            Loa::Storm(_) => Err(fault("this site runs no process")),
+        }
     }
 
     /// Stops in good order and starts again: the process, or the first of several.

@@ -17,7 +17,7 @@ use loa::place::{Addresses, Place};
 use loa_embedded::EmbeddedLog;
 use loa_ports::lease::Leases as _;
 use loa_runtime::Role;
-use loa_runtime::config::{Config, DEFAULT, DEV, Layers};
+use loa_runtime::config::Config;
 use loa_store::{Db, SqlLeases};
 use loa_testkit::dice::Dice;
 use loa_testkit::storm::log::{StormConfig, StormLog};
@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::TurnedClock;
-use crate::process::variable;
+use crate::process;
 use crate::users::Users;
 use crate::{Fault, capture, fault, http, wait_for};
 
@@ -335,11 +335,7 @@ fn name(number: usize) -> String {
 }
 
 fn config(data: &Path, settings: &[(String, String)], number: usize) -> Result<Config, Fault> {
-    let mut layers = Layers::default();
-    layers.add_toml("loa.default.toml", DEFAULT, true)?;
-    layers.add_toml("loa.dev.toml", DEV, true)?;
     let own = [
-        ("node.data", data.display().to_string()),
         ("node.name", name(number)),
         ("grpc.listen", "127.0.0.1:0".to_owned()),
         ("probes.listen", "127.0.0.1:0".to_owned()),
@@ -348,7 +344,6 @@ fn config(data: &Path, settings: &[(String, String)], number: usize) -> Result<C
         ("sms.account.sim-a.binds", "2".to_owned()),
         ("sms.account.sim-b.binds", "2".to_owned()),
     ];
-    layers.add_variables(own.map(|(key, value)| (variable(key), value)));
-    layers.add_variables(settings.iter().map(|(key, value)| (variable(key), value.clone())));
-    Ok(Config::check(&layers)?)
+    let own = own.map(|(key, value)| (key.to_owned(), value));
+    process::config(data, &[&own, settings].concat())
 }

@@ -67,6 +67,11 @@ impl Db {
         Ok(Self { engine: Engine::Postgres(postgres::Server::open(url, role).await?), shared: Shared::new(None) })
     }
 
+    /// Whether a database of a PostgreSQL server answers and can be used; makes and changes nothing.
+    pub async fn reach_postgres(url: &str) -> Result<(), StoreError> {
+        postgres::Server::reach(url).await
+    }
+
     /// The same store in a storm: `share` (0 to 1) of its COMMITs lose their answer; most of those took effect.
     #[must_use]
     pub fn with_faults(self, seed: u64, share: f64) -> Self {

@@ -63,6 +63,23 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn open(url: &str, role: &str) -> Result<Self, StoreError> {
+        let server = Self::new(url, role)?;
+        server.migrate(role).await?;
+        Ok(server)
+    }
+
+    /// Whether the server answers and can be used; changes nothing.
+    pub(crate) async fn reach(url: &str) -> Result<(), StoreError> {
+        let server = Self::new(url, "check")?;
+        let mut connection = server.connect(&server.options).await?;
+        server.is_fit(&mut connection).await?;
+        // What was asked is answered; a farewell that fails changes nothing.
+        drop(connection.close().await);
+        Ok(())
+    }
+
+    /// Connects to nothing yet.
+    fn new(url: &str, role: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(|error| {
             away(format!("the URL of PostgreSQL is wrong ({error}); write postgres://user:password@host:port/database"))
         })?;
@@ -78,9 +95,12 @@ impl Server {
         let readers =
             pool(READERS_MAX).connect_lazy_with(options.clone().options([("default_transaction_read_only", "on")]));
         let writers = pool(WRITERS_MAX).connect_lazy_with(options.clone());
-        let server = Self { writers, readers, options: Arc::new(options) };
-        server.migrate(role).await?;
-        Ok(server)
+        Ok(Self { writers, readers, options: Arc::new(options) })
+    }
+
+    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+        let connected = timeout(CONNECT_WAIT, options.connect()).await.unwrap_or_else(|_| Err(no_answer(CONNECT_WAIT)));
+        connected.map_err(|error| self.unreachable(&error))
     }
 
     pub(crate) async fn begin(&self) -> Result<Session, StoreError> {
@@ -121,8 +141,7 @@ impl Server {
     /// On a connection of its own, which may wait longer: for others that do the same, and for indices of large tables.
     async fn migrate(&self, role: &str) -> Result<(), StoreError> {
         let options = (*self.options).clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
-        let connected = timeout(CONNECT_WAIT, options.connect()).await.unwrap_or_else(|_| Err(no_answer(CONNECT_WAIT)));
-        let mut connection = connected.map_err(|error| self.unreachable(&error))?;
+        let mut connection = self.connect(&options).await?;
         self.is_fit(&mut connection).await?;
         // The migrator holds an advisory lock of the database meanwhile; it goes with the connection.
         let migrator = migrations::of_postgres(role);

@@ -64,7 +64,7 @@ fn roles(texts: &[String]) -> Result<Vec<Role>, Failure> {
 }
 
 /// `loa check`
-pub fn check(global: &Global) -> Result<(), Failure> {
+pub async fn check(global: &Global) -> Result<(), Failure> {
     let config = checked(&layers(global, false)?)?;
     say(format!(
         "the configuration is legal: node {}, {} users, {} carrier accounts, {} relays",
@@ -76,7 +76,14 @@ pub fn check(global: &Global) -> Result<(), Failure> {
     if config.users.is_empty() {
         note("no [[user]] is configured: only `loa dev`, which makes demo users, can be used");
     }
-    Ok(())
+    let mut faults = Vec::new();
+    for reached in compose::reach(&config).await {
+        match reached.fault {
+            None => say(format!("{}: answers", reached.part)),
+            Some(fault) => faults.push(format!("{}: {fault}", reached.part)),
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Away(faults.join("\n"))) }
 }
 
 /// `loa config …`

@@ -21,7 +21,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Dev(dev) => crate::dev::run(&global, dev).await,
         Command::Run(run) => local::run(&global, run).await,
-        Command::Check => local::check(&global),
+        Command::Check => local::check(&global).await,
         Command::Config { command } => local::config(&global, &command),
         Command::Topics { command } => local::topics(&global, command).await,
         Command::Db { command } => local::db(&global, &command).await,

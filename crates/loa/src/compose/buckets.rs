@@ -13,13 +13,14 @@ use super::Base;
 use crate::exit::Failure;
 
 /// The buckets of a gateway's accounts, and what must run for them.
-pub(super) fn of(base: &Base, role: Role) -> Result<(Arc<dyn Bucket>, Option<Box<dyn Service>>), Failure> {
+pub(super) fn of(base: &Base, role: Role, parts: &mut Vec<Box<dyn Service>>) -> Result<Arc<dyn Bucket>, Failure> {
     let clock = Arc::clone(&base.clock);
-    let Some(Secret(url)) = &base.config.redis else { return Ok((Arc::new(LocalBucket::new(clock)), None)) };
+    let Some(Secret(url)) = &base.config.redis else { return Ok(Arc::new(LocalBucket::new(clock))) };
     // Accounts of texts and of mail may have the same name, and installations the same Redis.
     let prefix = format!("loa:{}:{role}:", base.ctx.hash_key().fingerprint());
     let bucket = Arc::new(RedisBucket::new(url, &prefix, clock).map_err(|error| Failure::of(&error))?);
-    Ok((Arc::clone(&bucket) as _, Some(Box::new(Asking(bucket)))))
+    parts.push(Box::new(Asking(Arc::clone(&bucket))));
+    Ok(bucket)
 }
 
 /// Asks Redis for tokens while the gateway takes any.

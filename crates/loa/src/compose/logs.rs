@@ -15,16 +15,18 @@ use crate::place::Place;
 
 /// A log that this process has opened and closes.
 #[derive(Clone)]
-pub(crate) enum OwnLog {
+pub enum OwnLog {
+    /// The file.
     Embedded(Arc<EmbeddedLog>),
+    /// Apache Kafka.
     Kafka(Arc<KafkaLog>),
 }
 
 impl OwnLog {
     /// What the configuration names.
-    pub(crate) async fn open(config: &Config, place: &Place, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         match &config.log {
-            LogConfig::Embedded => embedded(&place.path, clock).await.map(Arc::new).map(Self::Embedded),
+            LogConfig::Embedded => embedded(&config.node.data, clock).await.map(Arc::new).map(Self::Embedded),
             LogConfig::Kafka(kafka) => {
                 let opened = KafkaLog::open(kafka_config(kafka, &config.node.name)?, clock).await;
                 opened.map(Arc::new).map(Self::Kafka).map_err(|error| Failure::of(&error))
@@ -33,7 +35,7 @@ impl OwnLog {
     }
 
     /// As the roles see it.
-    pub(crate) fn port(&self) -> Arc<dyn Log> {
+    pub fn port(&self) -> Arc<dyn Log> {
         match self {
             Self::Embedded(log) => Arc::clone(log) as _,
             Self::Kafka(log) => Arc::clone(log) as _,
@@ -41,7 +43,7 @@ impl OwnLog {
     }
 
     /// Waits for what is being appended, then ends.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         match self {
             Self::Embedded(log) => log.close().await,
             Self::Kafka(log) => log.close().await,
@@ -59,8 +61,8 @@ pub async fn apply_topics(config: &Config) -> Result<Vec<String>, Failure> {
     match &config.log {
         LogConfig::Embedded => {
             // The embedded log makes its topics from the declaration when it is opened.
-            let place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
-            embedded(&place.path, Arc::new(SystemClock::new())).await?.close().await;
+            let _place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
+            embedded(&config.node.data, Arc::new(SystemClock::new())).await?.close().await;
             Ok(Vec::new())
         }
         LogConfig::Kafka(kafka) => {

@@ -17,7 +17,7 @@ use loa_ports::log::Log;
 use loa_ports::store::{StoreClock, StoreError};
 use loa_registry::Registry;
 use loa_report::Report;
-use loa_runtime::config::Config;
+use loa_runtime::config::{Config, StoreConfig};
 use loa_runtime::control::ControlView;
 use loa_runtime::probes::Readiness;
 use loa_runtime::{Ctx, Role, Service, ServiceError};
@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use super::beats::{Beats, RoleLeases};
+use super::watched::Watched;
 use super::{Base, buckets, stores};
 use crate::exit::Failure;
 
@@ -36,6 +37,8 @@ use crate::exit::Failure;
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often readiness is looked after.
 const READY_EVERY: Duration = Duration::from_millis(250);
+/// Looks in a row at a silent log that are worth a line: a second, which a start may take.
+const UNANSWERED_TOLD: u32 = 4;
 /// Threads of one import or freeze.
 const AUDIENCE_THREADS: usize = 2;
 
@@ -79,14 +82,15 @@ pub(super) async fn build(
 ) -> Result<Built, Failure> {
     let mut built = Built::default();
     let beats = beats(base).await?;
+    let beats = beats.as_ref();
     for &role in roles {
         match role {
-            Role::Registry => registry(base, &beats, &mut built).await?,
-            Role::Audience => audience(base, &beats, &mut built).await?,
-            Role::Dispatch => dispatch(base, &beats, &mut built).await?,
-            Role::Sms => sms(base, &beats, &mut built).await?,
-            Role::Email => email(base, &beats, &mut built).await?,
-            Role::Report => report(base, &beats, &mut built).await?,
+            Role::Registry => registry(base, beats, &mut built).await?,
+            Role::Audience => audience(base, beats, &mut built).await?,
+            Role::Dispatch => dispatch(base, beats, &mut built).await?,
+            Role::Sms => sms(base, beats, &mut built).await?,
+            Role::Email => email(base, beats, &mut built).await?,
+            Role::Report => report(base, beats, &mut built).await?,
             Role::Console => {}
         }
     }
@@ -116,24 +120,39 @@ async fn store_of(base: &Base, role: Role, built: &mut Built) -> Result<Db, Fail
     Ok(db)
 }
 
-async fn beats(base: &Base) -> Result<Arc<Beats>, Failure> {
+/// The beats of a process whose stores are files; others see its beats in each role's database.
+async fn beats(base: &Base) -> Result<Option<Arc<Beats>>, Failure> {
+    if !matches!(base.config.store, StoreConfig::Sqlite) {
+        return Ok(None);
+    }
     let db = Db::open(&base.config.node.data.join("node.db"), "node").await.map_err(|error| Failure::of(&error))?;
-    Ok(Arc::new(Beats::new(SqlLeases::new(db), Arc::clone(&base.clock))))
+    Ok(Some(Arc::new(Beats::new(SqlLeases::new(db), Arc::clone(&base.clock)))))
 }
 
-fn leases(db: &Db, beats: &Arc<Beats>) -> Arc<dyn Leases> {
-    Arc::new(RoleLeases { own: SqlLeases::new(db.clone()), beats: Arc::clone(beats) })
+fn leases(base: &Base, role: Role, db: &Db, beats: Option<&Arc<Beats>>) -> Arc<dyn Leases> {
+    let own = SqlLeases::new(db.clone());
+    let leases: Arc<dyn Leases> = match beats {
+        Some(beats) => Arc::new(RoleLeases { own, beats: Arc::clone(beats) }),
+        None => Arc::new(own),
+    };
+    Arc::new(Watched::new(leases, role, base.readiness.clone()))
 }
 
-async fn registry(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+async fn registry(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Registry, built).await?;
     let store = Arc::new(SqlRegistry::new(db.clone()));
-    let part = Registry::new(store, leases(&db, beats), Arc::clone(&base.log), Arc::clone(&base.clock), &base.endpoint);
+    let part = Registry::new(
+        store,
+        leases(base, Role::Registry, &db, beats),
+        Arc::clone(&base.log),
+        Arc::clone(&base.clock),
+        &base.endpoint,
+    );
     built.add(part.server(), part);
     Ok(())
 }
 
-async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+async fn audience(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Audience, built).await?;
     let own = || base.config.node.data.join("snapshots");
     let folder = base.config.audience.snapshots.clone().unwrap_or_else(own);
@@ -141,7 +160,7 @@ async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
     let ports = loa_audience::Ports {
         datasets: Arc::new(opened.map_err(|error| Failure::of(&error))?),
         store: Arc::new(SqlAudience::new(db.clone())),
-        leases: leases(&db, beats),
+        leases: leases(base, Role::Audience, &db, beats),
         outbox: Arc::new(SqlOutbox(db)),
         log: Arc::clone(&base.log),
     };
@@ -155,7 +174,7 @@ async fn audience(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
     Ok(())
 }
 
-async fn dispatch(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+async fn dispatch(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Dispatch, built).await?;
     let config = &base.config.dispatch;
     let options = loa_dispatch::Options {
@@ -166,18 +185,24 @@ async fn dispatch(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<
         endpoint: base.endpoint.clone(),
     };
     let store = Arc::new(SqlDispatch::new(db.clone()));
-    let part = Dispatch::new(&base.ctx, store, leases(&db, beats), Arc::clone(&base.log), base.view.clone(), options);
+    let part = Dispatch::new(
+        &base.ctx,
+        store,
+        leases(base, Role::Dispatch, &db, beats),
+        Arc::clone(&base.log),
+        base.view.clone(),
+        options,
+    );
     built.add(part.server(), part);
     Ok(())
 }
 
-async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+async fn sms(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Sms, built).await?;
-    let (bucket, asking) = buckets::of(base, Role::Sms)?;
-    built.parts.extend(asking);
+    let bucket = buckets::of(base, Role::Sms, &mut built.parts)?;
     let ports = SmsPorts {
         claims: Arc::new(SqlClaims::new(db.clone())),
-        leases: leases(&db, beats),
+        leases: leases(base, Role::Sms, &db, beats),
         log: Arc::clone(&base.log),
         carrier: Arc::new(SmppCarrier::new(&base.ctx)),
         bucket,
@@ -188,13 +213,12 @@ async fn sms(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), F
     Ok(())
 }
 
-async fn email(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+async fn email(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Email, built).await?;
-    let (bucket, asking) = buckets::of(base, Role::Email)?;
-    built.parts.extend(asking);
+    let bucket = buckets::of(base, Role::Email, &mut built.parts)?;
     let ports = EmailPorts {
         claims: Arc::new(SqlClaims::new(db.clone())),
-        leases: leases(&db, beats),
+        leases: leases(base, Role::Email, &db, beats),
         log: Arc::clone(&base.log),
         mailer: Arc::new(SmtpMailer::new(base.ctx.clone())),
         composer: Arc::new(MimeComposer::new(*base.ctx.hash_key())),
@@ -206,11 +230,18 @@ async fn email(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(),
     Ok(())
 }
 
-async fn report(base: &Base, beats: &Arc<Beats>, built: &mut Built) -> Result<(), Failure> {
+async fn report(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Report, built).await?;
     let store = Arc::new(SqlReport::new(db.clone()));
     let config = base.config.report.clone();
-    let part = Report::new(&base.ctx, store, leases(&db, beats), Arc::clone(&base.log), base.view.clone(), config);
+    let part = Report::new(
+        &base.ctx,
+        store,
+        leases(base, Role::Report, &db, beats),
+        Arc::clone(&base.log),
+        base.view.clone(),
+        config,
+    );
     built.add(part.server(), part);
     Ok(())
 }
@@ -252,6 +283,7 @@ impl Service for Upkeep {
     async fn run(self: Box<Self>, ctx: Ctx) -> Result<(), ServiceError> {
         let mut retain = tokio::time::interval(RETAIN_EVERY);
         let mut ready = tokio::time::interval(READY_EVERY);
+        let mut unanswered = 0;
         loop {
             tokio::select! {
                 () = ctx.stopping() => return Ok(()),
@@ -261,8 +293,20 @@ impl Service for Upkeep {
                     }
                 }
                 _ = ready.tick() => match self.view.is_fresh() {
-                    true => self.readiness.holds("control.v1"),
-                    false => self.readiness.not("control.v1", "the log does not answer; nothing is sent meanwhile"),
+                    true => {
+                        self.readiness.holds("log");
+                        if std::mem::take(&mut unanswered) >= UNANSWERED_TOLD {
+                            tracing::info!("the log answers again");
+                        }
+                    }
+                    false => {
+                        let code = "LOA-005";
+                        self.readiness.not("log", format!("{code} it does not answer; no bulk or normal message leaves meanwhile"));
+                        unanswered += 1;
+                        if unanswered == UNANSWERED_TOLD {
+                            tracing::error!(code, "the log does not answer; no bulk or normal message leaves until it does");
+                        }
+                    }
                 },
             }
         }

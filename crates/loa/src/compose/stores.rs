@@ -1,10 +1,10 @@
-//! Stores: one SQLite file per role.
-
-use std::path::Path;
+//! Stores: one SQLite file per role, or one database per role of PostgreSQL.
 
 use loa_contract::topics;
+use loa_ports::clock::SystemClock;
 use loa_runtime::Role;
-use loa_runtime::config::Config;
+use loa_runtime::config::{Config, LogConfig, StoreConfig};
+use loa_runtime::service::Chain;
 use loa_store::{Db, offsets};
 
 use super::Base;
@@ -13,7 +13,8 @@ use crate::exit::Failure;
 use crate::place::Place;
 
 /// Roles with a store of their own.
-const WITH_STORE: [Role; 6] = [Role::Registry, Role::Audience, Role::Dispatch, Role::Sms, Role::Email, Role::Report];
+pub(super) const WITH_STORE: [Role; 6] =
+    [Role::Registry, Role::Audience, Role::Dispatch, Role::Sms, Role::Email, Role::Report];
 
 /// A storm over the stores: this share of COMMITs has no answer.
 #[derive(Debug, Clone, Copy)]
@@ -26,34 +27,45 @@ pub struct StoreFaults {
 
 /// The role's store.
 pub(super) async fn open(base: &Base, role: Role) -> Result<Db, Failure> {
-    let db = open_at(&base.config.node.data, role).await?;
+    let db = open_store(&base.config, role).await?;
     Ok(match base.faults {
         Some(StoreFaults { seed, share }) => db.with_faults(seed, share),
         None => db,
     })
 }
 
-async fn open_at(data: &Path, role: Role) -> Result<Db, Failure> {
-    Db::open(&data.join(format!("{role}.db")), role.name()).await.map_err(|error| Failure::of(&error))
+/// The store of a role that the configuration names.
+pub async fn open_store(config: &Config, role: Role) -> Result<Db, Failure> {
+    let opened = match config.store.url(role) {
+        None => Db::open(&config.node.data.join(format!("{role}.db")), role.name()).await,
+        Some(url) => Db::open_postgres(&url, role.name()).await,
+    };
+    opened.map_err(|error| Failure::Failed(format!("the store of {role} cannot be used: {}", Chain(&error))))
+}
+
+/// Where files of the data folder are used, nobody else may.
+fn alone(config: &Config) -> Result<Option<Place>, Failure> {
+    let has_files = matches!(config.log, LogConfig::Embedded) || matches!(config.store, StoreConfig::Sqlite);
+    has_files.then(|| Place::open(&config.node.data, false).map_err(Failure::Failed)).transpose()
 }
 
 /// Brings every store to this version; names of the roles.
 pub async fn migrate(config: &Config) -> Result<Vec<&'static str>, Failure> {
-    let _place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
+    let _place = alone(config)?;
     for role in WITH_STORE {
-        open_at(&config.node.data, role).await?.close().await;
+        open_store(config, role).await?.close().await;
     }
     Ok(WITH_STORE.map(Role::name).to_vec())
 }
 
-/// How far each reader is behind, by reader and topic; reads the files of a stopped process.
+/// How far each reader is behind, by reader and topic; where log or stores are files, those of a stopped process.
 pub async fn lag(config: &Config) -> Result<Vec<(String, String, i64)>, Failure> {
-    let place = Place::open(&config.node.data, false).map_err(Failure::Failed)?;
-    let own = OwnLog::open(config, &place, std::sync::Arc::new(loa_ports::clock::SystemClock::new())).await?;
+    let _place = alone(config)?;
+    let own = OwnLog::open(config, std::sync::Arc::new(SystemClock::new())).await?;
     let log = own.port();
     let mut rows = Vec::new();
     for role in WITH_STORE {
-        let db = open_at(&config.node.data, role).await?;
+        let db = open_store(config, role).await?;
         for topic in topics::ALL {
             let ends = log.ends(topic).await.map_err(|error| Failure::of(&error))?;
             let read = offsets(&db, role.name()).await.map_err(|error| Failure::of(&error))?;
