@@ -207,7 +207,8 @@ impl Silence {
         if !self.told && now.saturating_sub(since) >= AWAY_AFTER {
             self.told = true;
             let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(%error, why, "redis does not answer: each node goes by its share of an account's rate");
+            let code = "LOA-007";
+            tracing::warn!(%error, why, code, "redis does not answer: each node goes by its share of an account's rate");
         }
     }
 

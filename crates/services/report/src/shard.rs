@@ -3,6 +3,8 @@
 //! Pure: reading, loading and writing are the service's. Must stay true: after a flush the store holds exactly what is in
 //! memory, offsets included; a word about a chunk that is not known yet is not taken and not passed over.
 
+mod unmatched;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use loa_contract::convert::{self, BadRecord};
@@ -17,6 +19,7 @@ use loa_ports::store::{Offset, StoreError};
 use crate::chunk::{ChunkLedger, Told};
 use crate::counts::Counts;
 use crate::results::{Answer, Replies};
+pub(crate) use unmatched::OfSender;
 
 /// A record speaks of a chunk that is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +44,6 @@ impl From<BadRecord> for NotTaken {
         Self::Bad(bad)
     }
 }
-
-/// Whether a receipt under a sender may speak of a variant of a campaign: its sender, and each message one part.
-pub(crate) type OfSender<'a> = dyn Fn(CampaignId, u16, &str) -> bool + 'a;
 
 /// Records that the log dropped before they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,33 +161,6 @@ impl ShardLedger {
         record.accepted.iter().try_for_each(|accepted| self.take_accepted(accepted))?;
         record.outcomes.iter().try_for_each(|outcome| self.take_outcome(record, outcome))?;
         record.unmatched.iter().try_for_each(|unmatched| self.take_unmatched(unmatched, of_sender))
-    }
-
-    /// A receipt whose id belongs to nothing settles the message in doubt of the same account, sender and address, if there
-    /// is only one; said again, it finds none in doubt.
-    fn take_unmatched(&mut self, told: &event::Unmatched, of_sender: &OfSender<'_>) -> Result<(), NotTaken> {
-        let state = final_state(told.state)?;
-        let hash = AddressHash(told.address_hash);
-        let in_doubt = |(key, chunk): (&ChunkKey, &ChunkLedger)| {
-            let facts = &chunk.facts;
-            let may_be = facts.account == told.account
-                && chunk.counts().of(RecipientState::InDoubt) > 0
-                && of_sender(facts.campaign, key.variant, &told.sender);
-            let index = chunk.index_of(hash).filter(|_| may_be)?;
-            let known = chunk.entry(index)?.known;
-            (known.state == RecipientState::InDoubt).then_some((*key, facts.campaign, index, known.release_no))
-        };
-        let mut candidates = self.chunks.iter().filter_map(in_doubt);
-        let (Some((key, campaign, index, release_no)), None) = (candidates.next(), candidates.next()) else {
-            return Ok(());
-        };
-        let word = Word { state, release_no, own: false, receipt: true };
-        let reason = if state == RecipientState::Delivered { Reason::None } else { Reason::Receipt };
-        let told = Told { word, reason, at_us: told.at_us, parts: 0 };
-        if self.chunks.get_mut(&key).is_some_and(|chunk| chunk.tell(index, told)) {
-            self.mark(key, campaign);
-        }
-        Ok(())
     }
 
     fn take_outcome(&mut self, record: &event::Outcomes, outcome: &event::Outcome) -> Result<(), NotTaken> {
@@ -385,12 +358,6 @@ fn index_of(number: u32) -> Result<u16, BadRecord> {
     index.ok_or_else(|| BadRecord::new("index", format!("{number} is not below {}", Mask::BITS)))
 }
 
-/// What a receipt says, which is final.
-fn final_state(code: u32) -> Result<RecipientState, BadRecord> {
-    let state = i32::try_from(code).ok().and_then(RecipientState::from_code).filter(|state| state.is_final());
-    state.ok_or_else(|| BadRecord::new("state", format!("{code} is no final state")))
-}
-
 fn state_of(outcome: event::SliceOutcome) -> RecipientState {
     match outcome {
         event::SliceOutcome::Submitted => RecipientState::Submitted,
@@ -412,18 +379,18 @@ fn reason_of(code: u32, state: RecipientState, own: bool) -> Reason {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use loa_domain::ids::FreezeId;
     use uuid::Uuid;
 
-    const CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(2));
+    pub(crate) const CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(2));
 
-    fn key() -> ChunkKey {
+    pub(crate) fn key() -> ChunkKey {
         ChunkKey { freeze: FreezeId(Uuid::from_u128(1)), variant: 0, chunk: 4 }
     }
 
-    fn ledger() -> ShardLedger {
+    pub(crate) fn ledger() -> ShardLedger {
         let mut ledger = ShardLedger { shard: 5, ..ShardLedger::default() };
         let keys = (0..3).map(AddressHash).collect();
         ledger.add_chunk(ChunkFacts {
@@ -437,7 +404,7 @@ mod tests {
         ledger
     }
 
-    fn settled(release_no: u32, outcomes: &[event::SliceOutcome]) -> event::Settlements {
+    pub(crate) fn settled(release_no: u32, outcomes: &[event::SliceOutcome]) -> event::Settlements {
         let outcomes: Vec<u8> = outcomes.iter().map(|&outcome| u8::try_from(i32::from(outcome)).unwrap()).collect();
         let slice = event::SliceSettled {
             chunk: Some(convert::chunk_key_record(key())),
@@ -453,7 +420,7 @@ mod tests {
         event::Settlements { slices: vec![slice] }
     }
 
-    fn counts(ledger: &ShardLedger) -> Counts {
+    pub(crate) fn counts(ledger: &ShardLedger) -> Counts {
         Counts::decode(&ledger.totals(CAMPAIGN, 0, 0).unwrap().counts).unwrap()
     }
 
@@ -487,46 +454,6 @@ mod tests {
 
     fn nobody(_: CampaignId, _: u16, _: &str) -> bool {
         false
-    }
-
-    #[test]
-    fn a_receipt_of_nothing_settles_the_only_message_in_doubt() {
-        use event::SliceOutcome::{InDoubt, Submitted};
-        let ours = |_: CampaignId, _: u16, sender: &str| sender == "BENTRE";
-        let receipt = |address_hash, account: &str, sender: &str| {
-            let (account, sender, state) =
-                (account.to_owned(), sender.to_owned(), RecipientState::Delivered.code().into());
-            let told = event::Unmatched { address_hash, account, sender, state, at_us: 9, ..Default::default() };
-            event::Outcomes { shard: 5, unmatched: vec![told], ..Default::default() }
-        };
-        let mut ledger = ledger();
-        ledger.take_settlements(&settled(1, &[InDoubt, Submitted, InDoubt])).unwrap();
-        ledger.flushed();
-        // Another account, another sender, somebody else, somebody who is not in doubt.
-        for other in
-            [receipt(0, "b", "BENTRE"), receipt(0, "a", "OTHER"), receipt(9, "a", "BENTRE"), receipt(1, "a", "BENTRE")]
-        {
-            ledger.take_outcomes(&other, &ours).unwrap();
-            assert_eq!(ledger.flush(0).unwrap(), Flush::default());
-        }
-        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
-        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
-        let counts_now = counts(&ledger);
-        assert_eq!((counts_now.of(RecipientState::Delivered), counts_now.of(RecipientState::InDoubt)), (1, 1));
-        assert_eq!(counts_now.repeated, 0);
-        // The same person in doubt of a second campaign: nobody can say which of them arrived.
-        let other = ChunkKey { chunk: 5, ..key() };
-        let keys = (0..3).map(AddressHash).collect();
-        let account = "a".to_owned();
-        ledger.add_chunk(ChunkFacts { key: other, campaign: CAMPAIGN, shard: 5, account, channel: 1, keys });
-        let mut second = settled(1, &[InDoubt, InDoubt, InDoubt]);
-        second.slices[0].chunk = Some(convert::chunk_key_record(other));
-        ledger.take_settlements(&second).unwrap();
-        ledger.take_outcomes(&receipt(2, "a", "BENTRE"), &ours).unwrap();
-        assert_eq!(counts(&ledger).of(RecipientState::InDoubt), 4);
-        let bad = event::Unmatched { state: RecipientState::Open.code().into(), ..Default::default() };
-        let bad = event::Outcomes { unmatched: vec![bad], ..Default::default() };
-        assert!(matches!(ledger.take_outcomes(&bad, &ours), Err(NotTaken::Bad(_))));
     }
 
     fn accepted(reply_to: Option<event::ReplyTo>) -> event::Outcomes {
