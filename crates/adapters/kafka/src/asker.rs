@@ -101,6 +101,13 @@ impl Asker {
         }
     }
 
+    /// An error with what the library said besides.
+    pub(crate) fn explained(&self, error: &KafkaError) -> String {
+        self.hear();
+        let complaint = self.client.client().context().complaint();
+        complaint.map_or_else(|| error.to_string(), |complaint| format!("{error}: {complaint}"))
+    }
+
     /// For what else is asked of the brokers.
     pub(crate) fn client(&self) -> &BaseConsumer<Voice> {
         &self.client

@@ -13,16 +13,16 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, Resour
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::asker::Asker;
+use crate::asker::{Asker, all_of};
 use crate::config::{BATCH_BYTES_MAX, KafkaConfig, ms};
 use crate::error::OpenError;
 use crate::voice::Voice;
 
 /// How long a question about topics may take.
 const TOPICS_WITHIN: Duration = Duration::from_secs(10);
-/// How long new topics may take until every broker knows them.
-const KNOWN_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks whether they are known.
+/// How long new topics may take until every broker serves its partitions.
+const SERVED_WITHIN: Duration = Duration::from_secs(120);
+/// Between two looks whether they are served.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The youngest age at which a record may drop older ones of its key.
 pub const COMPACTION_LAG: Duration = Duration::from_secs(60 * 60);
@@ -148,7 +148,7 @@ impl<'a> Topics<'a> {
             Ok(found)
         };
         let looked: Result<Result<_, KafkaError>, _> = tokio::task::spawn_blocking(look).await;
-        looked.map_err(|error| self.away(error))?.map_err(|error| self.away(error))
+        looked.map_err(|error| self.away(error))?.map_err(|error| self.away(self.asker.explained(&error)))
     }
 
     async fn create(&self, missing: &[&'static TopicSpec]) -> Result<(), OpenError> {
@@ -174,19 +174,17 @@ impl<'a> Topics<'a> {
         Ok(())
     }
 
-    /// Waits until new topics have leaders.
+    /// Waits until the brokers serve every partition of new topics.
     async fn wait_for(&self, missing: &[&'static TopicSpec]) -> Result<(), OpenError> {
-        let all_known = async {
-            loop {
-                let found = self.found().await?;
-                if missing.iter().all(|topic| found.contains_key(topic.name)) {
-                    return Ok(());
+        let all_served = async {
+            for topic in missing {
+                while self.asker.ends(all_of(topic)).await.is_err() {
+                    tokio::time::sleep(LOOK_EVERY).await;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        let waited = tokio::time::timeout(KNOWN_WITHIN, all_known).await;
-        waited.unwrap_or_else(|_| Err(self.away("the new topics have no leaders yet; run `loa topics apply` again")))
+        let waited = tokio::time::timeout(SERVED_WITHIN, all_served).await;
+        waited.map_err(|_| self.away("the new topics are not served yet; run `loa topics apply` again"))
     }
 
     /// Every difference between what is wanted and what is there.

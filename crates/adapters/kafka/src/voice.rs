@@ -2,12 +2,12 @@
 //!
 //! Must stay true: a lost connection is a warning, since it mends itself; nothing of a record is ever in these lines.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::Notify;
 
 /// What the library says when a producer has the number without which it sends nothing.
@@ -20,11 +20,18 @@ pub(crate) struct Voice {
     what: &'static str,
     /// Told when a producer has its number.
     pub(crate) numbered: Arc<Notify>,
+    /// Its last complaint.
+    complaint: Arc<Mutex<Option<String>>>,
 }
 
 impl Voice {
     pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, numbered: Arc::default() }
+        Self { what, numbered: Arc::default(), complaint: Arc::default() }
+    }
+
+    /// The client's last complaint, which says more than the error of a call.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -45,6 +52,10 @@ impl ClientContext for Voice {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(client = self.what, %error, "{reason}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return; // why they are down was said before
+        }
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 }
 
