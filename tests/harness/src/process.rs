@@ -23,6 +23,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a stop may take; the product's own limit is 30 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
+/// Sections of the configuration that name log, stores and buckets.
+const PARTS: [&str; 3] = ["log.", "store.", "redis."];
+
 /// The binary beside this program.
 pub fn binary() -> Result<PathBuf, Fault> {
     let own = std::env::current_exe()?;
@@ -156,9 +159,11 @@ pub fn config(data: &Path, settings: &[(String, String)]) -> Result<Config, Faul
     Ok(Config::check(&layers)?)
 }
 
-/// Runs a command of the binary to its end with the settings of a start; what it said is in the fault.
+/// Runs a command of the binary to its end with what a start says of its parts; what it said is in the fault.
 pub async fn tool(start: &Start, arguments: &[&str]) -> Result<(), Fault> {
-    let mut command = bare(start)?;
+    let of_parts = |(key, _): &&(String, String)| PARTS.iter().any(|part| key.starts_with(part));
+    let settings = start.settings.iter().filter(of_parts).cloned().collect();
+    let mut command = bare(&Start { settings, ..start.clone() })?;
     let done = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
     let done =
         tokio::time::timeout(START_LIMIT, done).await.map_err(|_| fault(format!("loa {arguments:?} hangs")))??;

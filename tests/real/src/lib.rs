@@ -6,9 +6,12 @@
 pub mod jsmpp;
 pub mod kafka;
 pub mod node_smpp;
+pub mod parts;
 pub mod postfix;
+pub mod postgres;
 pub mod redis;
 pub mod server;
 pub mod sink;
 
+pub use parts::Parts;
 pub use server::Server;

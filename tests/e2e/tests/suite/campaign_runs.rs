@@ -3,8 +3,9 @@
 use loa_domain::state::RecipientState;
 use loa_harness::secrets::CANARY;
 use loa_harness::seed::seed;
-use loa_harness::turns::beside_others;
+use loa_harness::turns::{alone, beside_others};
 use loa_harness::{Plan, SiteOptions, TestResult};
+use loa_real::Parts;
 use loa_sim::smsc::Receipts;
 
 const PEOPLE: u64 = 400;
@@ -19,6 +20,14 @@ async fn everybody_is_reached_once() -> TestResult {
 async fn everybody_is_reached_once_in_a_storm() -> TestResult {
     let _turn = beside_others().await;
     scenario(SiteOptions::storm(seed("campaign in a storm"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn everybody_is_reached_once_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    scenario(parts.site()).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {

@@ -9,10 +9,11 @@ use loa_contract::pb::{
     audience::v1 as audience, dispatch::v1 as dispatch, registry::v1 as registry, report::v1 as report,
 };
 use loa_harness::seed::seed;
-use loa_harness::turns::beside_others;
+use loa_harness::turns::{alone, beside_others};
 use loa_harness::users::Users;
 use loa_harness::wait::{answer, patiently};
 use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault, plan, wait_for};
+use loa_real::Parts;
 use loa_runtime::rpc::Right;
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -362,6 +363,14 @@ async fn every_call_checks_rights_and_names_every_fault_in_a_storm() -> TestResu
     rights_and_faults(SiteOptions::storm(seed("contract in a storm"))).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn every_call_checks_rights_and_names_every_fault_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    rights_and_faults(parts.site()).await
+}
+
 async fn rights_and_faults(options: SiteOptions) -> TestResult {
     let site = options.start().await?;
     let keys = loa::keys::Keys::read(&site.data()).map_err(fault)?;
@@ -417,6 +426,14 @@ async fn every_call_once_right() -> TestResult {
 async fn every_call_once_right_in_a_storm() -> TestResult {
     let _turn = beside_others().await;
     all_right(SiteOptions::storm(seed("calls in a storm"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn every_call_once_right_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    all_right(parts.site()).await
 }
 
 async fn all_right(options: SiteOptions) -> TestResult {
@@ -574,6 +591,14 @@ async fn a_repeated_create_is_one_object() -> TestResult {
 async fn a_repeated_create_is_one_object_in_a_storm() -> TestResult {
     let _turn = beside_others().await;
     repeated_create(SiteOptions::storm(seed("creates in a storm"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn a_repeated_create_is_one_object_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    repeated_create(parts.site()).await
 }
 
 async fn repeated_create(options: SiteOptions) -> TestResult {

@@ -2,8 +2,9 @@
 
 use loa_contract::pb::report::v1::FindRequest;
 use loa_harness::seed::seed;
-use loa_harness::turns::beside_others;
+use loa_harness::turns::{alone, beside_others};
 use loa_harness::{Plan, SiteOptions, TestResult, fault};
+use loa_real::Parts;
 use loa_sim::smsc::Receipts;
 use tonic::Code;
 
@@ -19,6 +20,14 @@ async fn a_person_is_found_in_every_writing() -> TestResult {
 async fn a_person_is_found_in_a_storm() -> TestResult {
     let _turn = beside_others().await;
     scenario(SiteOptions::storm(seed("find in a storm"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn a_person_is_found_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    scenario(parts.site()).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {

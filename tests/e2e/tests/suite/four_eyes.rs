@@ -3,10 +3,11 @@
 use loa_contract::pb::registry::v1 as registry;
 use loa_harness::plan::{self, approved, submit};
 use loa_harness::seed::seed;
-use loa_harness::turns::beside_others;
+use loa_harness::turns::{alone, beside_others};
 use loa_harness::users::client;
 use loa_harness::wait::{answer, patiently};
 use loa_harness::{Plan, SiteOptions, TestResult, fault};
+use loa_real::Parts;
 use loa_runtime::grpc::key_hash;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -25,6 +26,14 @@ async fn nobody_approves_what_they_wrote() -> TestResult {
 async fn nobody_approves_what_they_wrote_in_a_storm() -> TestResult {
     let _turn = beside_others().await;
     scenario(SiteOptions::storm(seed("four eyes in a storm"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn nobody_approves_what_they_wrote_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    scenario(parts.site()).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {

@@ -3,8 +3,9 @@
 
 use loa_harness::clock::unix_us;
 use loa_harness::seed::seed;
-use loa_harness::turns::beside_others;
+use loa_harness::turns::{alone, beside_others};
 use loa_harness::{Plan, Site, SiteOptions, TestResult};
+use loa_real::Parts;
 
 use crate::stopped::nothing_leaves_after;
 
@@ -20,6 +21,14 @@ async fn a_restart_while_paused_stays_paused() -> TestResult {
 async fn restarts_while_paused_stay_paused_in_a_storm() -> TestResult {
     let _turn = beside_others().await;
     scenario(SiteOptions::storm(seed("restarts in a storm"))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn restarts_while_paused_stay_paused_on_real_parts() -> TestResult {
+    let _turn = alone().await;
+    let parts = Parts::start().await?;
+    scenario(parts.site()).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {
