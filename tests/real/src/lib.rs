@@ -4,6 +4,7 @@
 //! cannot start is a fault that shows what it printed.
 
 pub mod kafka;
+pub mod postgres;
 pub mod redis;
 pub mod server;
 

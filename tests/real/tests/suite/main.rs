@@ -3,3 +3,4 @@
 //! Must stay true: every test is `#[ignore]`d, so that `make test` needs no server; one whose server cannot start fails.
 
 mod bucket;
+mod stores;
