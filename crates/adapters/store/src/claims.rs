@@ -335,6 +335,3 @@ fn intent_of(intent: i64, reason: i64) -> Result<Intent, StoreError> {
         _ => Err(damaged(format!("a claim with intent {intent} and reason {reason}"))),
     }
 }
-
-#[cfg(test)]
-mod tests;

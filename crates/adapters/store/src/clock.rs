@@ -21,18 +21,3 @@ impl StoreClock for Db {
         sql(text).fetch_one(self).await
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use loa_ports::clock::{Clock as _, SystemClock};
-
-    #[tokio::test]
-    async fn sqlite_tells_the_machines_time_to_the_millisecond() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&folder.path().join("node.db"), "node").await.unwrap();
-        let clock = SystemClock::new();
-        let (before, told, after) = (clock.now_us(), db.database_now_us().await.unwrap(), clock.now_us());
-        assert!((before - 1_000..=after).contains(&told), "{before} {told} {after}");
-    }
-}

@@ -203,7 +203,8 @@ impl Server {
             }
             _ => "start the server, or correct host and port in the URL".to_owned(),
         };
-        away(format!("{}: {error}; {cure}", self.place()))
+        let words = error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+        away(format!("{}: {words}; {cure}", self.place()))
     }
 }
 

@@ -39,6 +39,7 @@ pub async fn audience_store_holds(world: &dyn AudienceWorld) {
     an_old_owner_ends_nothing(world).await;
     suppressions_have_positions(world).await;
     repeats_and_lifts_are_harmless(world).await;
+    one_of_two_changes_comes_first(world).await;
 }
 
 /// Takes the lease, from whoever has it.
@@ -299,4 +300,21 @@ async fn repeats_and_lifts_are_harmless(world: &dyn AudienceWorld) {
     assert_eq!(lift().await, None, "it is lifted already");
     let back = store.suppress(&entry(42, 0, 400), &records).await.expect("it is stored anew");
     assert!(back.position > first.position + 1 && back.at_us == 400);
+}
+
+/// Two instances at once: an entry is stored once and lifted once, and no position is given twice.
+async fn one_of_two_changes_comes_first(world: &dyn AudienceWorld) {
+    for race in 1_000..1_020 {
+        let suppress = async |instance: usize| {
+            world.store(instance).suppress(&entry(race, 0, 100), &records).await.expect("an entry is stored").position
+        };
+        let (one, two) = tokio::join!(suppress(0), suppress(1));
+        assert_eq!(one, two, "one entry in force");
+        let lift = async |instance: usize| {
+            let lifted = world.store(instance).lift(AddressHash(race), Scope(0), "an", 300, &records).await;
+            lifted.expect("asked").map(|lifted| lifted.position)
+        };
+        let (first, second) = tokio::join!(lift(0), lift(1));
+        assert!([(Some(one + 1), None), (None, Some(one + 1))].contains(&(first, second)), "{first:?} {second:?}");
+    }
 }

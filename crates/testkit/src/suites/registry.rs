@@ -14,6 +14,8 @@ use loa_ports::store::registry::{Act, CreateKey, Created, PageAsk, RegistryStore
 use loa_ports::store::{OutboxRecord, StoreError};
 
 const ALL: PageAsk = PageAsk { start: 0, rows: 100 };
+/// Races of two instances, each with the same outcome.
+const RACES: u32 = 20;
 
 /// A fresh store, opened twice.
 #[async_trait]
@@ -29,7 +31,9 @@ pub trait RegistryWorld: Send + Sync {
 pub async fn registry_store_holds(world: &dyn RegistryWorld) {
     units_have_dates(world.store(0)).await;
     contents_are_versions_once(world.store(0)).await;
+    two_writers_number_in_turn(world).await;
     a_key_makes_one_object(world).await;
+    a_key_is_raced_for(world).await;
     one_of_two_changes_wins(world).await;
     an_old_owner_changes_nothing(world).await;
     campaigns_are_found_by_state_and_time(world.store(0)).await;
@@ -75,6 +79,41 @@ async fn contents_are_versions_once(store: &dyn RegistryStore) {
     let content = store.content(&[2; 32]).await.expect("a content is read");
     assert_eq!(content.map(|content| content.text).as_deref(), Some("text 2"));
     assert_eq!(store.content(&[9; 32]).await.expect("a content is read"), None);
+}
+
+async fn two_writers_number_in_turn(world: &dyn RegistryWorld) {
+    let put = async |instance: usize, hash: Vec<u8>| {
+        let template = Template { name: "numbered".to_owned(), content_hash: hash, ..Template::default() };
+        let act = act("numbered", 1);
+        let stored = world.store(instance).put_template(&template, &Content::default(), &act).await;
+        stored.expect("a template is stored").version
+    };
+    for race in 0..RACES {
+        let hash = |of: u8| [race.to_be_bytes().as_slice(), &[of]].concat();
+        let (one, two) = tokio::join!(put(0, hash(1)), put(1, hash(2)));
+        assert_eq!((one.min(two), one.max(two)), (3 * race + 1, 3 * race + 2));
+        assert_eq!(tokio::join!(put(0, hash(3)), put(1, hash(3))), (3 * race + 3, 3 * race + 3), "one content, once");
+    }
+    let unit = Unit { code: "twice".to_owned(), valid_from: Some(timestamp(1)), ..Unit::default() };
+    let act = act("twice", 1);
+    let (one, two) = tokio::join!(world.store(0).put_unit(&unit, &act), world.store(1).put_unit(&unit, &act));
+    one.and(two).expect("the same twice is no contradiction");
+    assert_eq!(world.store(0).audit("twice", ALL).await.expect("the audit is read").rows.len(), 1);
+}
+
+async fn a_key_is_raced_for(world: &dyn RegistryWorld) {
+    for race in 0..RACES {
+        let key = key(&format!("race {race}"), 7, 0);
+        let create = async |instance: usize| {
+            let stored = campaign();
+            let made = world.store(instance).create_campaign(&stored, &key, &told(&stored.campaign.id, 50)).await;
+            (stored.campaign.id, made.expect("a campaign is stored"))
+        };
+        let (one, two) = tokio::join!(create(0), create(1));
+        let (made, before) = if matches!(one.1, Created::New(_)) { (one, two) } else { (two, one) };
+        assert!(matches!(made.1, Created::New(_)), "{made:?}");
+        assert_eq!(before.1, Created::Before(made.0));
+    }
 }
 
 async fn a_key_makes_one_object(world: &dyn RegistryWorld) {

@@ -195,12 +195,13 @@ async fn everything_acknowledged_is_read_once(mut kafka: Kafka, log: Arc<KafkaLo
     for (partition, of_it) in appending.join_all().await {
         taken.extend(of_it.into_iter().map(|(offset, value)| ((partition, offset), value)));
     }
-    ended.store(true, Ordering::SeqCst);
-    // One more record of each partition wakes the reader, whatever it has read already.
-    for partition in 0..PARTITIONS {
-        let offsets = log.append(vec![record(partition, "the last".to_owned())]).await?;
-        taken.insert((partition, offsets[0]), "the last".to_owned());
+    let last = (0..PARTITIONS).map(|partition| record(partition, "the last".to_owned())).collect();
+    for (partition, offset) in (0..PARTITIONS).zip(log.append(last).await?) {
+        taken.insert((partition, offset), "the last".to_owned());
     }
+    ended.store(true, Ordering::SeqCst);
+    // Wakes the reader, whatever it has read already.
+    log.append(vec![record(0, "wake".to_owned())]).await?;
     let read = reading.join_next().await.ok_or_else(|| fault("nobody read"))???;
     let missing: Vec<_> = taken.iter().filter(|(at, value)| read.get(at) != Some(value)).take(5).collect();
     assert!(missing.is_empty(), "acknowledged and not read as acknowledged: {missing:?}");

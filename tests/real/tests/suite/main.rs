@@ -5,3 +5,4 @@
 mod bucket;
 mod log;
 mod sinks;
+mod stores;

@@ -1,7 +1,5 @@
 //! Dispatch's store: what is committed is read back, what is fenced changes nothing, keys mean one message.
 
-#![allow(clippy::unwrap_used, reason = "a test says what it expects")]
-
 use std::collections::BTreeSet;
 
 use loa_domain::channel::{Channel, Lane};
@@ -16,25 +14,26 @@ use loa_ports::store::dispatch::{
     ReturnedIndex, SingleChunk, SingleProgress,
 };
 use loa_ports::store::{Offset, StoreError};
-use loa_store::{Db, SqlDispatch, SqlLeases};
+use loa_store::{SqlDispatch, SqlLeases};
 use uuid::Uuid;
+
+use super::Make;
 
 const NOTICE: CampaignId = CampaignId(Uuid::from_u128(9));
 
 struct Store {
-    _folder: tempfile::TempDir,
+    other: SqlDispatch,
     dispatch: SqlDispatch,
     held: Held,
 }
 
-async fn store() -> Store {
-    let folder = tempfile::tempdir().unwrap();
-    let db = Db::open(&folder.path().join("dispatch.db"), "dispatch").await.unwrap();
+async fn store(make: &impl Make) -> Store {
+    let [db, other] = make.open("dispatch").await;
     let leases = SqlLeases::new(db.clone());
     let row = leases.rows("shard", 4).await.unwrap().remove(3);
     let epoch = leases.take("shard", 3, row.epoch, "one").await.unwrap().unwrap();
     let held = Held { kind: "shard".to_owned(), number: 3, epoch };
-    Store { _folder: folder, dispatch: SqlDispatch::new(db), held }
+    Store { dispatch: SqlDispatch::new(db), other: SqlDispatch::new(other), held }
 }
 
 impl Store {
@@ -82,9 +81,20 @@ fn row(number: u32, release_no: u32, open: bool) -> ReleaseRow {
     }
 }
 
-#[tokio::test]
-async fn rows_are_read_back_and_closed_chunks_left_out() {
-    let store = store().await;
+/// Runs the whole suite.
+pub(crate) async fn holds(make: &impl Make) {
+    rows_are_read_back_and_closed_chunks_left_out(make).await;
+    cursors_offsets_and_freezes_are_kept(make).await;
+    who_lost_the_lease_changes_nothing(make).await;
+    the_newest_word_about_an_address_counts(make).await;
+    a_single_send_stands_in_one_chunk(make).await;
+    a_key_means_one_body_and_a_day_has_a_ceiling(make).await;
+    rows_of_what_is_over_are_deleted_when_they_are_old(make).await;
+    two_intakes_take_a_key_once(make).await;
+}
+
+async fn rows_are_read_back_and_closed_chunks_left_out(make: &impl Make) {
+    let store = store(make).await;
     store.commit(Commit { rows: vec![row(1, 1, false), row(1, 2, true), row(2, 1, false)], ..Commit::default() }).await;
     let stored = store.dispatch.shard(shard()).await.unwrap();
     assert_eq!(stored.releases, [row(1, 1, false), row(1, 2, true)], "a chunk is read as a whole");
@@ -98,9 +108,8 @@ async fn rows_are_read_back_and_closed_chunks_left_out() {
     assert!(store.dispatch.shard(Shard::new(4).unwrap()).await.unwrap().releases.is_empty(), "not of this shard");
 }
 
-#[tokio::test]
-async fn cursors_offsets_and_freezes_are_kept() {
-    let store = store().await;
+async fn cursors_offsets_and_freezes_are_kept(make: &impl Make) {
+    let store = store(make).await;
     let cursor = |chunk: u32, index: u16| CursorRow {
         freeze: FreezeId(Uuid::from_u128(2)),
         variant: 1,
@@ -128,9 +137,8 @@ async fn cursors_offsets_and_freezes_are_kept() {
     assert!(stored.cursors.is_empty() && stored.finished.len() == 2, "a finished freeze needs no cursors");
 }
 
-#[tokio::test]
-async fn who_lost_the_lease_changes_nothing() {
-    let store = store().await;
+async fn who_lost_the_lease_changes_nothing(make: &impl Make) {
+    let store = store(make).await;
     let old = Held { epoch: store.held.epoch - 1, ..store.held.clone() };
     let commit = Commit { fence: Fence::of(old), rows: vec![row(1, 1, true)], ..Commit::default() };
     let refused = store.dispatch.commit(&commit).await;
@@ -138,9 +146,8 @@ async fn who_lost_the_lease_changes_nothing() {
     assert!(store.open().await.is_empty());
 }
 
-#[tokio::test]
-async fn the_newest_word_about_an_address_counts() {
-    let store = store().await;
+async fn the_newest_word_about_an_address_counts(make: &impl Make) {
+    let store = store(make).await;
     let block = |address: u64, position: u64, lifted: bool| BlockRow {
         shard: shard(),
         address: AddressHash(address),
@@ -173,9 +180,8 @@ fn single_chunk(number: u128, members: &[u64]) -> SingleChunk {
     }
 }
 
-#[tokio::test]
-async fn a_single_send_stands_in_one_chunk() {
-    let store = store().await;
+async fn a_single_send_stands_in_one_chunk(make: &impl Make) {
+    let store = store(make).await;
     let new = single_chunk(1, &[u64::MAX, 5]);
     store.commit(Commit { singles: vec![new.clone()], ..Commit::default() }).await;
     let mut placed = store.dispatch.placed(&[5, 6, u64::MAX]).await.unwrap();
@@ -200,9 +206,8 @@ async fn a_single_send_stands_in_one_chunk() {
     assert!(store.dispatch.placed(&[5]).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_key_means_one_body_and_a_day_has_a_ceiling() {
-    let store = store().await;
+async fn a_key_means_one_body_and_a_day_has_a_ceiling(make: &impl Make) {
+    let store = store(make).await;
     let single = |key: &str, body: u8, day: i64| NewSingle {
         caller: "billing".to_owned(),
         key: key.to_owned(),
@@ -243,9 +248,8 @@ async fn a_key_means_one_body_and_a_day_has_a_ceiling() {
     assert_eq!(store.dispatch.offsets("requests.v1").await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn rows_of_what_is_over_are_deleted_when_they_are_old() {
-    let store = store().await;
+async fn rows_of_what_is_over_are_deleted_when_they_are_old(make: &impl Make) {
+    let store = store(make).await;
     let single = ReleaseRow { single: true, campaign: NOTICE, ..row(9, 1, false) };
     let young = ReleaseRow { hand_over_by_us: 1_000, ..row(3, 1, false) };
     store.commit(Commit { rows: vec![row(1, 1, false), row(2, 1, true), young, single], ..Commit::default() }).await;
@@ -255,4 +259,36 @@ async fn rows_of_what_is_over_are_deleted_when_they_are_old() {
     assert_eq!(store.dispatch.retain(&retention).await.unwrap(), 0);
     let left = store.dispatch.releases(&[chunk(1), chunk(2), chunk(3), chunk(9)]).await.unwrap();
     assert_eq!(left.iter().map(|row| row.key.chunk.chunk).collect::<Vec<_>>(), [2, 3]);
+}
+
+/// Two intakes at once, in opposite order over two notices: a key is new once, and no day passes its ceiling.
+async fn two_intakes_take_a_key_once(make: &impl Make) {
+    let store = store(make).await;
+    let single = |number: u32, notice: u128| NewSingle {
+        caller: "billing".to_owned(),
+        key: format!("{notice}-{number}"),
+        body_hash: [1; 32],
+        id: 1,
+        notice: CampaignId(Uuid::from_u128(notice)),
+        day: 7,
+        daily_ceiling: 100,
+        at_us: 40,
+    };
+    for round in 0..10 {
+        let asked: Vec<_> = (0..20).map(|number| single(round * 20 + number, u128::from(number % 2) + 1)).collect();
+        let backwards: Vec<_> = asked.iter().rev().cloned().collect();
+        let none = Fence::default();
+        let (first, second) =
+            tokio::join!(store.dispatch.accept(&none, &asked, &[]), store.other.accept(&none, &backwards, &[]));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        for (mine, theirs) in first.iter().zip(second.iter().rev()) {
+            let repeat = Accepted::Repeat { first_at_us: 40 };
+            assert!(
+                [(Accepted::New, repeat), (repeat, Accepted::New)].contains(&(*mine, *theirs)),
+                "{mine:?} {theirs:?}"
+            );
+        }
+    }
+    let over = [single(1_000, 1), single(1_000, 2)];
+    assert_eq!(store.dispatch.accept(&Fence::default(), &over, &[]).await.unwrap(), [Accepted::CeilingReached; 2]);
 }

@@ -1,4 +1,4 @@
-//! The claims of one channel on a temporary file.
+//! The claims of one channel: the first stands, whoever asks and however often.
 
 use loa_domain::ids::{CampaignId, ChunkKey, FreezeId, Incarnation, ReleaseKey, SliceKey};
 use loa_domain::state::Returned;
@@ -6,8 +6,9 @@ use loa_ports::store::claims::{Claim, Claims, Intent, Mark};
 use loa_ports::store::{Offset, StoreError};
 use uuid::Uuid;
 
-use super::SqlClaims;
-use crate::db::Db;
+use loa_store::SqlClaims;
+
+use super::Make;
 
 const ME: Incarnation = Incarnation(Uuid::from_u128(1));
 const OTHER: Incarnation = Incarnation(Uuid::from_u128(2));
@@ -21,20 +22,36 @@ fn claim(number: u16, intent: Intent) -> Claim {
     Claim { slice: slice(9, number), campaign: CampaignId(Uuid::from_u128(5)), intent }
 }
 
-async fn open(directory: &tempfile::TempDir) -> Db {
-    Db::open(&directory.path().join("sms.db"), "sms").await.unwrap()
+/// Runs the whole suite.
+pub(crate) async fn hold(make: &impl Make) {
+    the_first_claim_stands(make).await;
+    one_of_two_processes_wins(make).await;
+    marks_and_watermarks_are_stored_together(make).await;
+    a_commit_without_answer_is_found_by_its_nonce(make).await;
+    what_is_over_is_forgotten(make).await;
 }
 
-#[tokio::test]
-async fn the_first_claim_stands() {
-    let directory = tempfile::tempdir().unwrap();
-    let claims = SqlClaims::new(open(&directory).await);
+/// Every slice has one claim, and both are told the same, in whatever order they ask.
+async fn one_of_two_processes_wins(make: &impl Make) {
+    let [one, two] = make.open("sms").await.map(SqlClaims::new);
+    for round in 0..10 {
+        // All of one freeze: who is the first to write of a freeze keeps others waiting anyway.
+        let wanted: Vec<_> = (0..500).map(|number| claim(round * 500 + number, Intent::Begun)).collect();
+        let backwards: Vec<_> = wanted.iter().rev().copied().collect();
+        let (first, second) = tokio::join!(one.claim(ME, 1, 10, &wanted), two.claim(OTHER, 2, 10, &backwards));
+        let (first, mut second) = (first.unwrap(), second.unwrap());
+        second.reverse();
+        assert_eq!(first, second, "round {round}");
+    }
+}
+
+async fn the_first_claim_stands(make: &impl Make) {
+    let [claims, other] = make.open("sms").await.map(SqlClaims::new);
     let wanted: Vec<_> = (0..120).map(|number| claim(number, Intent::Begun)).collect();
     let mine = claims.claim(ME, 1, 10, &wanted).await.unwrap();
     assert!(mine.iter().all(|standing| standing.incarnation == ME && standing.nonce == 1));
 
     // Another process on another handle wants some of them, and new ones.
-    let other = SqlClaims::new(open(&directory).await);
     let wanted: Vec<_> = (100..140).map(|number| claim(number, Intent::Returning(Returned::Late))).collect();
     let standing = other.claim(OTHER, 1, 11, &wanted).await.unwrap();
     for (at, standing) in standing.iter().enumerate() {
@@ -45,10 +62,8 @@ async fn the_first_claim_stands() {
     assert_eq!(claims.unsettled(1_000).await.unwrap().len(), 120);
 }
 
-#[tokio::test]
-async fn marks_and_watermarks_are_stored_together() {
-    let directory = tempfile::tempdir().unwrap();
-    let claims = SqlClaims::new(open(&directory).await);
+async fn marks_and_watermarks_are_stored_together(make: &impl Make) {
+    let [claims, other] = make.open("sms").await.map(SqlClaims::new);
     let wanted: Vec<_> = (0..70).map(|number| claim(number, Intent::Begun)).collect();
     claims.claim(ME, 1, 10, &wanted).await.unwrap();
     let settled =
@@ -61,7 +76,6 @@ async fn marks_and_watermarks_are_stored_together() {
     assert_eq!(claims.watermarks("correlator").await.unwrap(), []);
 
     // A process that knows no numbers yet marks, too.
-    let other = SqlClaims::new(open(&directory).await);
     other.mark(&[settled(65)], "gateway", &[]).await.unwrap();
     let standing = other.claim(OTHER, 1, 12, &wanted).await.unwrap();
     for number in [0, 59, 65] {
@@ -71,10 +85,9 @@ async fn marks_and_watermarks_are_stored_together() {
     assert_eq!(claims.unsettled(3).await.unwrap(), [slice(9, 60), slice(9, 61), slice(9, 62)]);
 }
 
-#[tokio::test]
-async fn a_commit_without_answer_is_found_by_its_nonce() {
-    let directory = tempfile::tempdir().unwrap();
-    let claims = SqlClaims::new(open(&directory).await.with_faults(7, 0.5));
+async fn a_commit_without_answer_is_found_by_its_nonce(make: &impl Make) {
+    let [db, _] = make.open("sms").await;
+    let claims = SqlClaims::new(db.with_faults(7, 0.5));
     let mut uncertain = 0;
     for number in 0..40 {
         let wanted = [claim(number, Intent::Begun)];
@@ -91,10 +104,8 @@ async fn a_commit_without_answer_is_found_by_its_nonce() {
     assert!(uncertain > 5, "the storm must have struck: {uncertain}");
 }
 
-#[tokio::test]
-async fn what_is_over_is_forgotten() {
-    let directory = tempfile::tempdir().unwrap();
-    let claims = SqlClaims::new(open(&directory).await);
+async fn what_is_over_is_forgotten(make: &impl Make) {
+    let [claims, _] = make.open("sms").await.map(SqlClaims::new);
     let wanted: Vec<_> = (0..25).map(|number| claim(number, Intent::Begun)).collect();
     claims.claim(ME, 1, 10, &wanted).await.unwrap();
     let freeze = slice(9, 0).release.chunk.freeze;
