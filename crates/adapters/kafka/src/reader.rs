@@ -363,3 +363,85 @@ fn add(list: &mut TopicPartitionList, name: &str, partition: u32, offset: i64) -
 fn number(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use loa_contract::topics::{SettlementsTopic, Topic as _};
+    use loa_ports::clock::SystemClock;
+    use loa_ports::log::Append;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::asker::Asker;
+    use crate::config::KafkaConfig;
+    use crate::sender::Sender;
+    use crate::watch;
+
+    const WIDE: &TopicSpec = SettlementsTopic::SPEC;
+
+    /// A reader's client is told, behind the reader's back, to read nothing more: what a connection does that fell silent.
+    fn fall_silent(reader: &KafkaReader, partition: u32) {
+        let client = reader.client.as_ref().expect("the reader has a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&reader.name, number(partition));
+        client.consumer.incremental_unassign(&list).expect("the partition was assigned");
+    }
+
+    async fn append(sender: &Sender, value: &'static str) -> i64 {
+        let (key, value) = (Bytes::new(), Bytes::from_static(value.as_bytes()));
+        let record = Append { topic: WIDE, partition: 5, key, headers: Vec::new(), value };
+        sender.append(vec![record]).await.expect("an append is taken")[0]
+    }
+
+    async fn next(reader: &mut KafkaReader) -> Vec<(i64, Bytes)> {
+        let records = tokio::time::timeout(Duration::from_secs(30), reader.next(10)).await.expect("something comes");
+        records.expect("a read succeeds").into_iter().map(|record| (record.offset, record.value)).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reader_that_fell_silent_goes_on_where_it_stood() {
+        let brokers = MockCluster::new(1).expect("brokers in this process");
+        let partitions = i32::try_from(WIDE.partitions).expect("64");
+        brokers.create_topic(WIDE.name, partitions, 1).expect("a topic");
+        let config = Arc::new(KafkaConfig {
+            brokers: brokers.bootstrap_servers(),
+            prefix: String::new(),
+            tls: None,
+            sasl: None,
+            replication: 1,
+            min_insync: 1,
+            node: "test".to_owned(),
+        });
+        let clock = Arc::new(SystemClock::new());
+        let sender = Sender::open(Arc::clone(&config), clock.clone()).await.expect("a producer");
+        let readers = Readers::new(Arc::clone(&config), Asker::new(config, clock).expect("a client"));
+        let mut reader = KafkaReader::new(Arc::clone(&readers), WIDE);
+        reader.assign(Position { partition: 5, offset: 0 });
+        append(&sender, "one").await;
+        assert_eq!(next(&mut reader).await, [(0, Bytes::from_static(b"one"))]);
+
+        fall_silent(&reader, 5);
+        append(&sender, "two").await;
+        let silence = tokio::time::timeout(Duration::from_millis(700), reader.next(10)).await;
+        assert!(silence.is_err(), "a client without partitions has read {silence:?}");
+
+        let waits = async {
+            let read = next(&mut reader).await;
+            (read, reader.position(5))
+        };
+        let looks = async {
+            // The reader begins to wait when it is polled first.
+            while readers.tracks().iter().all(|track| track.waiting_at().is_none()) {
+                tokio::task::yield_now().await;
+            }
+            watch::look(&readers).await;
+            watch::look(&readers).await;
+        };
+        let (read, ()) = tokio::join!(waits, looks);
+        assert_eq!(read, (vec![(1, Bytes::from_static(b"two"))], Some(2)), "nothing is lost, nothing comes twice");
+        append(&sender, "three").await;
+        assert_eq!(next(&mut reader).await, [(2, Bytes::from_static(b"three"))]);
+    }
+}

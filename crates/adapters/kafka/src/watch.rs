@@ -24,7 +24,8 @@ pub(crate) async fn watch(readers: Arc<Readers>) {
     }
 }
 
-async fn look(readers: &Readers) {
+/// Looks once.
+pub(crate) async fn look(readers: &Readers) {
     let waiting: Vec<_> = readers.tracks().into_iter().filter_map(|track| Some((track.waiting_at()?, track))).collect();
     let mut ends = BTreeMap::new();
     for (positions, track) in &waiting {
