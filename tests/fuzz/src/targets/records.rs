@@ -34,6 +34,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         chunks: vec![event::ReferenceChunk { chunk: chunk(), shard: 9, campaign_id: vec![8; 16] }],
         outcomes: vec![event::Outcome { index: 1, state: 4, receipt: true, ..Default::default() }],
         accepted: Vec::new(),
+        unmatched: vec![event::Unmatched { address_hash: 7, state: 4, ..Default::default() }],
     };
     let tagged = |tag: u8, bytes: Vec<u8>| [vec![tag], bytes].concat();
     vec![

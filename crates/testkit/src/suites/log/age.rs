@@ -72,7 +72,9 @@ async fn told_or_read_ahead(behind: &mut dyn Reader, start: i64) {
         && position < start
     {
         match within("a read", behind.next(10)).await {
-            Ok(records) => records.iter().zip(position..).for_each(|(record, offset)| assert_eq!(record.offset, offset)),
+            Ok(records) => {
+                records.iter().zip(position..).for_each(|(record, offset)| assert_eq!(record.offset, offset))
+            }
             told => return assert_eq!(gap(told), (0, start, position), "a reader that fell behind must be told"),
         }
     }
