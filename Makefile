@@ -1,4 +1,4 @@
-# Everything a person or CI does with this tree. `make` lists it. Nothing but cargo and a C compiler is needed.
+# Everything a person or CI does with this tree. `make` lists it. `make setup` installs what a build needs.
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-real check bench soak fuzz clean
 
