@@ -15,7 +15,7 @@ test: ## Runs every test, the whole cluster included
 	@.ci/stage binary cargo build -p loa && .ci/stage test cargo test --workspace --no-fail-fast
 
 test-real: ## Runs the suites on Apache Kafka, PostgreSQL, Redis, Postfix and others' SMSCs, which it installs and starts
-	@tests/real/install && .ci/stage binary cargo build -p loa && .ci/stage real .ci/real
+	@tests/real/install && .ci/stage binary cargo build -p loa && .ci/stage real .ci/real --show-output && .ci/nobody $${CARGO_TARGET_DIR:-target}/ci/real.log
 
 check: ## Runs what CI runs: format, lints, documentation, tests; prints the seconds of each
 	@.ci/check
