@@ -3,18 +3,19 @@
 //! Must stay true: the records of a call are handed over in its order and before those of a later call, so each partition
 //! has them in that order; a call that is refused has handed over nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use loa_domain::limits::RECORD_BYTES_MAX;
 use loa_ports::clock::Clock;
 use loa_ports::log::{Append, LogError};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::util::Timeout;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{APPEND_WITHIN, KafkaConfig, QUEUE_BYTES_MAX, RECORD_COST};
 use crate::error::{away, closed, of_append};
@@ -25,7 +26,41 @@ const NUMBER_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stop waits for records that are on their way.
 const FLUSH_WITHIN: Duration = APPEND_WITHIN;
 
-type Producer = FutureProducer<Voice>;
+/// One wait of the thread that takes acknowledgements; each is taken at once. A shorter wait costs an idle process more,
+/// since the library spins through the last millisecond of it; a producer that is let go lives on for so long.
+const ACKNOWLEDGEMENTS_FOR: Duration = Duration::from_secs(2);
+
+type Producer = Arc<BaseProducer<Acknowledged>>;
+/// The offset of a record, once it has one.
+type Delivery = oneshot::Receiver<Result<i64, KafkaError>>;
+
+/// Tells each call what became of its records.
+struct Acknowledged(Voice);
+
+impl ClientContext for Acknowledged {
+    fn log(&self, level: RDKafkaLogLevel, code: &str, line: &str) {
+        self.0.log(level, code, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for Acknowledged {
+    type DeliveryOpaque = Box<oneshot::Sender<Result<i64, KafkaError>>>;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, tell: Self::DeliveryOpaque) {
+        let offset = match delivered {
+            Ok(message) if message.offset() >= 0 => Ok(message.offset()),
+            // Taken as a repeat of something that the broker no longer knows the place of.
+            Ok(_) => Err(KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber)),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // A call that was dropped wants no answer.
+        let _unheard = tell.send(offset);
+    }
+}
 
 /// The one who appends.
 pub(crate) struct Sender {
@@ -62,7 +97,7 @@ impl Sender {
         let (mut offsets, mut first) = (Vec::with_capacity(records.len()), None);
         // Every answer is waited for, so that the room is given back when the client has forgotten the records.
         for (at, delivery) in sent?.into_iter().enumerate() {
-            match answer(delivery).await {
+            match delivery.await.unwrap_or(Err(KafkaError::Canceled)) {
                 Ok(offset) => offsets.push(offset),
                 Err(error) => {
                     first.get_or_insert((at, error));
@@ -76,7 +111,7 @@ impl Sender {
     }
 
     /// Hands all records over; nothing is awaited in between, so no other call's records stand among them.
-    fn send(&self, records: &[Append]) -> (Option<Producer>, Result<Vec<DeliveryFuture>, KafkaError>) {
+    fn send(&self, records: &[Append]) -> (Option<Producer>, Result<Vec<Delivery>, KafkaError>) {
         let at_ms = self.clock.now_us() / 1_000;
         let held = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(producer) = held.as_ref() else { return (None, Err(KafkaError::Canceled)) };
@@ -84,12 +119,14 @@ impl Sender {
         (Some(producer.clone()), sent)
     }
 
-    fn send_one(&self, producer: &Producer, record: &Append, at_ms: i64) -> Result<DeliveryFuture, KafkaError> {
+    fn send_one(&self, producer: &Producer, record: &Append, at_ms: i64) -> Result<Delivery, KafkaError> {
         let topic = self.config.name(record.topic);
         let partition = i32::try_from(record.partition).unwrap_or(i32::MAX);
         let key: &[u8] = &record.key;
         let value: &[u8] = &record.value;
-        let mut to_send = FutureRecord::to(&topic).partition(partition).key(key).payload(value).timestamp(at_ms);
+        let (tell, delivery) = oneshot::channel();
+        let to_send = BaseRecord::with_opaque_to(&topic, Box::new(tell));
+        let mut to_send = to_send.partition(partition).key(key).payload(value).timestamp(at_ms);
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
             let insert = |headers: OwnedHeaders, (name, value): &(String, bytes::Bytes)| {
@@ -98,7 +135,7 @@ impl Sender {
             };
             to_send = to_send.headers(record.headers.iter().fold(headers, insert));
         }
-        producer.send_result(to_send).map_err(|(error, _)| error)
+        producer.send(to_send).map(|()| delivery).map_err(|(error, _)| error)
     }
 
     /// Makes the producer anew if it is broken; says what the failure means to the caller.
@@ -151,23 +188,24 @@ impl Sender {
 }
 
 fn make(config: &KafkaConfig, voice: Voice) -> Result<Producer, KafkaError> {
-    config.producer().create_with_context(voice)
+    let producer: Producer = Arc::new(config.producer().create_with_context(Acknowledged(voice))?);
+    let held = Arc::downgrade(&producer);
+    let thread = std::thread::Builder::new().name("acknowledgements".to_owned());
+    thread.spawn(move || acknowledge(&held)).map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+    Ok(producer)
+}
+
+/// Takes acknowledgements as long as anybody else holds the producer.
+fn acknowledge(producer: &Weak<BaseProducer<Acknowledged>>) {
+    while let Some(producer) = producer.upgrade() {
+        producer.poll(ACKNOWLEDGEMENTS_FOR);
+    }
 }
 
 /// Lets a client end beside the asynchronous threads, since that waits for its own threads.
 pub(crate) fn retire<T: Send + 'static>(client: T) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         drop(runtime.spawn_blocking(move || drop(client)));
-    }
-}
-
-async fn answer(delivery: DeliveryFuture) -> Result<i64, KafkaError> {
-    match delivery.await {
-        Ok(Ok(Delivery { offset, .. })) if offset >= 0 => Ok(offset),
-        // Taken as a repeat of something that the broker no longer knows the place of.
-        Ok(Ok(_)) => Err(KafkaError::MessageProduction(RDKafkaErrorCode::DuplicateSequenceNumber)),
-        Ok(Err((error, _))) => Err(error),
-        Err(_) => Err(KafkaError::Canceled),
     }
 }
 
