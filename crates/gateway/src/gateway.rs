@@ -210,13 +210,7 @@ impl<M: Medium> Work<M> {
                 tracing::error!(%error, "a line did not stop well");
             }
         }
-        // Claims under way end, too; what they would have begun is given back.
-        let settled = async {
-            drop(self.engine.claiming.lock().await);
-            self.engine.outbox.empty().await;
-            self.engine.store_now(true).await
-        };
-        if !tokio::time::timeout(DRAIN, settled).await.unwrap_or(false) {
+        if !settle(&self.engine).await {
             tracing::warn!("not everything could be settled before the stop; the rest is in doubt");
         }
         for account in holds_first {
@@ -233,6 +227,16 @@ impl<M: Medium> Work<M> {
     }
 }
 
+/// Claims under way end, what became of everything is published and noted; false if that takes too long.
+async fn settle<M: Medium>(engine: &Engine<M>) -> bool {
+    let settled = async {
+        drop(engine.claiming.lock().await);
+        engine.outbox.empty().await;
+        engine.store_now(true).await
+    };
+    tokio::time::timeout(DRAIN, settled).await.unwrap_or(false)
+}
+
 /// Ends what a line has under way, so that the next owner of its partitions finds everything settled.
 async fn drain<M: Medium>(
     engine: Arc<Engine<M>>,
@@ -243,12 +247,7 @@ async fn drain<M: Medium>(
     if let Some(line) = line {
         line.stop(DRAIN).await;
     }
-    let settled = async {
-        drop(engine.claiming.lock().await);
-        engine.outbox.empty().await;
-        engine.store_now(true).await
-    };
-    if !tokio::time::timeout(DRAIN, settled).await.unwrap_or(false) {
+    if !settle(&engine).await {
         tracing::warn!(kind = held.kind, number = held.number, "a line is handed over before all of it is settled");
     }
     // A gateway that stops frees its leases by itself.

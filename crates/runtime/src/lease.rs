@@ -62,6 +62,13 @@ impl State {
         self.changes.push_back(Change::Gained(held));
     }
 
+    /// Of exactly this epoch: what was gained again meanwhile stays.
+    fn lose_exactly(&mut self, held: &Held) {
+        if self.held.get(&(held.kind.clone(), held.number)) == Some(&held.epoch) {
+            self.lose(&held.kind, held.number);
+        }
+    }
+
     fn lose(&mut self, kind: &str, number: u32) {
         self.draining.remove(&(kind.to_owned(), number));
         if let Some(epoch) = self.held.remove(&(kind.to_owned(), number)) {
@@ -145,16 +152,12 @@ impl LeaseKeeper {
 
     /// Frees what was drained, so that another node takes it.
     pub async fn hand_over(&self, held: &Held) {
-        hand_over(&*self.leases, &self.shared, held).await;
+        hand_over(&*self.leases, &self.shared, std::slice::from_ref(held)).await;
     }
 
     /// A transaction in its name was fenced: it is somebody else's.
     pub fn lost(&self, held: &Held) {
-        self.shared.with(|state| {
-            if state.held.get(&(held.kind.clone(), held.number)) == Some(&held.epoch) {
-                state.lose(&held.kind, held.number);
-            }
-        });
+        self.shared.with(|state| state.lose_exactly(held));
         self.shared.changed.notify_waiters();
     }
 
@@ -171,18 +174,15 @@ impl LeaseKeeper {
     }
 }
 
-/// A store that does not answer leaves it held; it is handed over at a later look.
-async fn hand_over(leases: &dyn Leases, shared: &Shared, held: &Held) {
-    let freed = leases.free(std::slice::from_ref(held)).await;
+/// Whatever the store answers, they are not held here any more: what was drained is begun again only by taking it again,
+/// as the next look does with what still stands under our name.
+async fn hand_over(leases: &dyn Leases, shared: &Shared, surplus: &[Held]) {
+    if let Err(error) = leases.free(surplus).await {
+        tracing::warn!(%error, "leases could not be handed over; they are taken again");
+    }
     shared.with(|state| {
-        let place = (held.kind.clone(), held.number);
-        match freed {
-            Ok(()) if state.held.get(&place) == Some(&held.epoch) => state.lose(&held.kind, held.number),
-            Ok(()) => {}
-            Err(error) => {
-                tracing::warn!(kind = held.kind, number = held.number, %error, "a lease could not be handed over yet");
-                state.draining.remove(&place);
-            }
+        for held in surplus {
+            state.lose_exactly(held);
         }
     });
     shared.changed.notify_waiters();
@@ -278,17 +278,19 @@ impl Looker {
             let held = kept.map(|((kind, number), &epoch)| Held { kind: kind.clone(), number: *number, epoch });
             held.skip(share).take(HANDED_OVER_MAX).collect()
         });
-        for held in surplus {
-            if want.drains {
-                self.shared.with(|state| {
-                    state.draining.insert((held.kind.clone(), held.number));
-                    state.changes.push_back(Change::Surplus(held));
-                });
-                self.shared.changed.notify_waiters();
-            } else {
-                hand_over(&*self.leases, &self.shared, &held).await;
-            }
+        if surplus.is_empty() {
+            return;
         }
+        if !want.drains {
+            return hand_over(&*self.leases, &self.shared, &surplus).await;
+        }
+        self.shared.with(|state| {
+            for held in surplus {
+                state.draining.insert((held.kind.clone(), held.number));
+                state.changes.push_back(Change::Surplus(held));
+            }
+        });
+        self.shared.changed.notify_waiters();
     }
 
     /// Everything of the kind is held: nothing can be gained, and a loss is found by the fence before it is found here.
@@ -364,6 +366,7 @@ pub(crate) mod tests {
     /// Lease rows in memory: enough to test the looking, not a store.
     #[derive(Debug, Default)]
     pub(crate) struct Rows {
+        is_away: std::sync::atomic::AtomicBool,
         nodes: Mutex<BTreeMap<String, i64>>,
         rows: Mutex<BTreeMap<(String, u32), (String, i64)>>,
     }
@@ -400,6 +403,9 @@ pub(crate) mod tests {
             Ok(Some(seen + 1))
         }
         async fn free(&self, held: &[Held]) -> Result<(), StoreError> {
+            if self.is_away.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(StoreError::Away { why: "a test".to_owned() });
+            }
             let mut rows = self.rows.lock().unwrap();
             for held in held {
                 if let Some(row) = rows.get_mut(&(held.kind.clone(), held.number)).filter(|row| row.1 == held.epoch) {
@@ -475,6 +481,21 @@ pub(crate) mod tests {
                 gained += 1;
             }
         }
+    }
+
+    /// Its line is closed by then: kept under the old epoch, it would stay closed for ever.
+    #[tokio::test]
+    async fn what_was_drained_and_could_not_be_freed_is_taken_again() {
+        let rows = Arc::new(Rows::default());
+        let one = Ctx::test(Arc::new(SystemClock::new()), "one");
+        let wants = vec![Want { kind: "line".to_owned(), count: 1, drains: true }];
+        let mut keeper = LeaseKeeper::start(&one, rows.clone(), "", wants).await.unwrap();
+        let Change::Gained(drained) = keeper.change().await else { panic!("gained first") };
+        rows.is_away.store(true, std::sync::atomic::Ordering::Relaxed);
+        keeper.hand_over(&drained).await;
+        assert_eq!(keeper.change().await, Change::Lost(drained.clone()));
+        let again = tokio::time::timeout(Duration::from_secs(20), keeper.change()).await.unwrap();
+        assert_eq!(again, Change::Gained(Held { epoch: drained.epoch + 1, ..drained }));
     }
 
     #[tokio::test]

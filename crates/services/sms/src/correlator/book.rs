@@ -18,8 +18,9 @@ use loa_domain::limits::RECEIPT_HOURS_MAX;
 /// ledger may learn late that its message is in doubt, so it is told more than once.
 pub(crate) const TELL_AFTER: [Duration; 3] =
     [Duration::from_secs(60), Duration::from_secs(600), Duration::from_secs(3_600)];
-/// Receipts of one partition that wait for their references, at most; over it the oldest are given up early.
-const PARKED_MAX: usize = 10_000;
+/// Receipts of one partition that go on waiting after they were told once, at most; over it the oldest are given up early.
+/// Before that nobody is: while references are read behind their receipts, many wait for a moment.
+const TOLD_WAITING_MAX: usize = 10_000;
 /// Carriers' clocks may differ from ours by this much.
 const CLOCK_SLACK_US: i64 = 3_600 * 1_000_000;
 const REFERENCE_US_MAX: i64 = RECEIPT_HOURS_MAX * 3_600 * 1_000_000;
@@ -253,9 +254,10 @@ impl Book {
         let over = |since: Duration| now.saturating_sub(since) >= TELL_AFTER[0];
         let more = self.more.extract_if(.., |(since, ..)| over(*since));
         let mut overdue: Vec<_> = more.map(|(_, _, waiting)| Overdue { waiting, given_up: true }).collect();
-        for (step, after) in TELL_AFTER.into_iter().enumerate() {
+        // The longest waiting first.
+        for (step, after) in TELL_AFTER.into_iter().enumerate().rev() {
             while let Some(&(since, key, ticket)) = self.parking[step].front() {
-                let is_crowded = self.parked.len() > PARKED_MAX;
+                let is_crowded = step > 0 && self.told_waiting() > TOLD_WAITING_MAX;
                 if now.saturating_sub(since) < after && !is_crowded {
                     break;
                 }
@@ -277,6 +279,10 @@ impl Book {
             }
         }
         overdue
+    }
+
+    fn told_waiting(&self) -> usize {
+        self.parking[1..].iter().map(VecDeque::len).sum()
     }
 
     /// Drops references whose receipt is not awaited any more.
@@ -396,12 +402,14 @@ mod tests {
     #[test]
     fn a_crowd_is_bounded() {
         let mut book = Book::default();
-        let offsets = 0..i64::try_from(PARKED_MAX).unwrap() + 5;
+        let offsets = 0..i64::try_from(TOLD_WAITING_MAX).unwrap() + 3;
         for (key, offset) in (0..).zip(offsets) {
             book.park(key, receipt(offset, SUBMITTED), Duration::ZERO);
         }
-        assert_eq!(told(&mut book, 1), [(0, true), (1, true), (2, true), (3, true), (4, true)]);
-        assert_eq!(book.parked.len(), PARKED_MAX);
+        assert_eq!(told(&mut book, 59), [], "their references may just be read later");
+        assert_eq!(told(&mut book, 60).iter().filter(|(_, given_up)| !given_up).count(), TOLD_WAITING_MAX + 3);
+        assert_eq!(told(&mut book, 61), [(0, true), (1, true), (2, true)], "the oldest");
+        assert_eq!(book.parked.len(), TOLD_WAITING_MAX);
     }
 
     #[test]
