@@ -19,7 +19,7 @@ use loa_ports::store::{Offset, StoreError};
 use crate::chunk::{ChunkLedger, Told};
 use crate::counts::Counts;
 use crate::results::{Answer, Replies};
-pub(crate) use unmatched::OfSender;
+pub(crate) use unmatched::{Speaks, SpeaksOf};
 
 /// A record speaks of a chunk that is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,11 +156,11 @@ impl ShardLedger {
         Ok(())
     }
 
-    /// Takes a record of outcomes.v1; `of_sender` knows the variants of which a receipt under a sender may speak.
-    pub(crate) fn take_outcomes(&mut self, record: &event::Outcomes, of_sender: &OfSender<'_>) -> Result<(), NotTaken> {
+    /// Takes a record of outcomes.v1; `speaks` tells of which variants a receipt under a sender may speak.
+    pub(crate) fn take_outcomes(&mut self, record: &event::Outcomes, speaks: &SpeaksOf<'_>) -> Result<(), NotTaken> {
         record.accepted.iter().try_for_each(|accepted| self.take_accepted(accepted))?;
         record.outcomes.iter().try_for_each(|outcome| self.take_outcome(record, outcome))?;
-        record.unmatched.iter().try_for_each(|unmatched| self.take_unmatched(unmatched, of_sender))
+        record.unmatched.iter().try_for_each(|unmatched| self.take_unmatched(unmatched, speaks))
     }
 
     fn take_outcome(&mut self, record: &event::Outcomes, outcome: &event::Outcome) -> Result<(), NotTaken> {
@@ -452,8 +452,8 @@ pub(crate) mod tests {
         assert!(matches!(not_taken, NotTaken::Missing(Missing { campaign: CAMPAIGN, .. })));
     }
 
-    fn nobody(_: CampaignId, _: u16, _: &str) -> bool {
-        false
+    fn nobody(_: CampaignId, _: u16, _: &str) -> Speaks {
+        Speaks::No
     }
 
     fn accepted(reply_to: Option<event::ReplyTo>) -> event::Outcomes {

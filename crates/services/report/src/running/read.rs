@@ -14,7 +14,7 @@ use loa_runtime::record;
 
 use super::{RETRY, Running};
 use crate::halt::halt_bulk;
-use crate::shard::{Gap, NotTaken};
+use crate::shard::{Gap, NotTaken, Speaks};
 
 /// Registry is asked again to halt after so long.
 const HALT_RETRY: Duration = Duration::from_secs(1);
@@ -110,21 +110,24 @@ impl Running {
         if topic.name == SettlementsTopic::SPEC.name {
             ledger.take_settlements(&record::decode::<event::Settlements>(record)?)?;
         } else {
-            let of_sender = |campaign, variant, sender: &str| {
-                self.view.campaign(campaign).is_some_and(|control| is_of_sender(&control, variant, sender))
-            };
-            ledger.take_outcomes(&record::decode::<event::Outcomes>(record)?, &of_sender)?;
+            let speaks =
+                |campaign, variant, sender: &str| speaks(self.view.campaign(campaign).as_deref(), variant, sender);
+            ledger.take_outcomes(&record::decode::<event::Outcomes>(record)?, &speaks)?;
         }
         ledger.set_offset(topic.name, record.partition, record.offset + 1);
         Ok(())
     }
 }
 
-/// Whether a receipt under a sender may speak of a message of the variant. One of several parts says nothing of the others,
-/// so only texts of one part are settled by it.
-fn is_of_sender(control: &event::CampaignControl, variant: u16, sender: &str) -> bool {
-    let mut variants = control.variants.iter().filter(|frozen| frozen.variant == u32::from(variant));
-    variants.any(|frozen| frozen.sender == sender && frozen.parts == frozen.recipients && frozen.recipients > 0)
+/// Whether a receipt under a sender may speak of the variant's messages. One part of several says nothing of the others.
+fn speaks(control: Option<&event::CampaignControl>, variant: u16, sender: &str) -> Speaks {
+    let variants = control.map(|control| control.variants.as_slice()).unwrap_or_default();
+    match variants.iter().find(|frozen| frozen.variant == u32::from(variant)) {
+        None => Speaks::Perhaps,
+        Some(frozen) if frozen.sender != sender => Speaks::No,
+        Some(frozen) if frozen.recipients > 0 && frozen.parts == frozen.recipients => Speaks::Whole,
+        Some(_) => Speaks::Perhaps,
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_texts_of_one_part_under_the_sender() {
+    fn only_texts_of_one_part_under_the_sender_are_settled() {
         let frozen = |variant, parts| event::FrozenVariant {
             variant,
             sender: "BENTRE".to_owned(),
@@ -141,11 +144,11 @@ mod tests {
             ..Default::default()
         };
         let control = event::CampaignControl { variants: vec![frozen(0, 5), frozen(1, 7)], ..Default::default() };
-        assert!(is_of_sender(&control, 0, "BENTRE"));
-        assert!(
-            !is_of_sender(&control, 0, "OTHER")
-                && !is_of_sender(&control, 1, "BENTRE")
-                && !is_of_sender(&control, 2, "BENTRE")
+        let said = |variant, sender| speaks(Some(&control), variant, sender);
+        assert_eq!(
+            [said(0, "BENTRE"), said(1, "BENTRE"), said(0, "OTHER")],
+            [Speaks::Whole, Speaks::Perhaps, Speaks::No]
         );
+        assert_eq!([said(2, "BENTRE"), speaks(None, 0, "BENTRE")], [Speaks::Perhaps; 2]);
     }
 }

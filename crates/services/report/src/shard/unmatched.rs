@@ -1,38 +1,37 @@
 //! Receipts whose id belongs to nothing: as after a crash between a message's answer and its reference.
 //!
-//! Must stay true: such a receipt settles a message only if nobody else can be meant by it.
+//! Must stay true: such a receipt settles a message only if no other message can be meant by it.
 
 use loa_contract::convert::BadRecord;
 use loa_contract::pb::event::v1 as event;
 use loa_domain::hash::AddressHash;
 use loa_domain::ids::{CampaignId, ChunkKey};
-use loa_domain::state::{Reason, RecipientState, Word};
+use loa_domain::state::{Known, Reason, RecipientState, Word};
 
 use super::{NotTaken, ShardLedger};
 use crate::chunk::{ChunkLedger, Told};
 
-/// Whether a receipt under a sender may speak of a variant of a campaign: its sender, and each message one part.
-pub(crate) type OfSender<'a> = dyn Fn(CampaignId, u16, &str) -> bool + 'a;
+/// Whether a receipt under a sender may speak of a variant's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// They have another sender.
+    No,
+    /// Of one part of several, or nobody knows: it settles nothing, and leaves nothing certain.
+    Perhaps,
+    /// Each is one part.
+    Whole,
+}
+
+/// Tells it of a variant of a campaign and a sender.
+pub(crate) type SpeaksOf<'a> = dyn Fn(CampaignId, u16, &str) -> Speaks + 'a;
 
 impl ShardLedger {
-    /// A receipt whose id belongs to nothing settles the message in doubt of the same account, sender and address, if there
-    /// is only one; said again, it finds none in doubt.
-    pub(super) fn take_unmatched(&mut self, told: &event::Unmatched, of_sender: &OfSender<'_>) -> Result<(), NotTaken> {
+    /// A receipt whose id belongs to nothing settles the message in doubt of the same account, sender and address, if no
+    /// other message of theirs may have left: one that was delivered may have been spoken of twice. Said again, it finds
+    /// none in doubt.
+    pub(super) fn take_unmatched(&mut self, told: &event::Unmatched, speaks: &SpeaksOf<'_>) -> Result<(), NotTaken> {
         let state = final_state(told.state)?;
-        let hash = AddressHash(told.address_hash);
-        let in_doubt = |(key, chunk): (&ChunkKey, &ChunkLedger)| {
-            let facts = &chunk.facts;
-            let may_be = facts.account == told.account
-                && chunk.counts().of(RecipientState::InDoubt) > 0
-                && of_sender(facts.campaign, key.variant, &told.sender);
-            let index = chunk.index_of(hash).filter(|_| may_be)?;
-            let known = chunk.entry(index)?.known;
-            (known.state == RecipientState::InDoubt).then_some((*key, facts.campaign, index, known.release_no))
-        };
-        let mut candidates = self.chunks.iter().filter_map(in_doubt);
-        let (Some((key, campaign, index, release_no)), None) = (candidates.next(), candidates.next()) else {
-            return Ok(());
-        };
+        let Some((key, campaign, index, release_no)) = self.meant(told, speaks) else { return Ok(()) };
         let word = Word { state, release_no, own: false, receipt: true };
         let reason = if state == RecipientState::Delivered { Reason::None } else { Reason::Receipt };
         let told = Told { word, reason, at_us: told.at_us, parts: 0 };
@@ -40,6 +39,50 @@ impl ShardLedger {
             self.mark(key, campaign);
         }
         Ok(())
+    }
+
+    /// The message in doubt that alone can be meant, with its release.
+    fn meant(&self, told: &event::Unmatched, speaks: &SpeaksOf<'_>) -> Option<(ChunkKey, CampaignId, u16, u32)> {
+        // Few chunks have anybody in doubt; only if this person is there, all of theirs are looked at.
+        let hash = AddressHash(told.address_hash);
+        let is_in_doubt = |chunk: &ChunkLedger| {
+            let is = chunk.counts().of(RecipientState::InDoubt) > 0 && chunk.facts.account == told.account;
+            is && chunk.index_of(hash).is_some()
+        };
+        if !self.chunks.values().any(is_in_doubt) {
+            return None;
+        }
+        let said = |message: &Message<'_>| speaks(message.chunk.facts.campaign, message.key.variant, &told.sender);
+        let mut may_be = self.messages(told).filter(|message| message.may_have_left() && said(message) != Speaks::No);
+        let (Some(only), None) = (may_be.next(), may_be.next()) else { return None };
+        let is_meant = only.known.state == RecipientState::InDoubt && said(&only) == Speaks::Whole;
+        is_meant.then_some((only.key, only.chunk.facts.campaign, only.index, only.known.release_no))
+    }
+
+    /// Messages to the person by the account.
+    fn messages(&self, told: &event::Unmatched) -> impl Iterator<Item = Message<'_>> {
+        let hash = AddressHash(told.address_hash);
+        let by_account = self.chunks.iter().filter(|(_, chunk)| chunk.facts.account == told.account);
+        by_account.filter_map(move |(&key, chunk)| {
+            let index = chunk.index_of(hash)?;
+            Some(Message { key, chunk, index, known: chunk.entry(index)?.known })
+        })
+    }
+}
+
+/// One message to a person.
+struct Message<'a> {
+    key: ChunkKey,
+    chunk: &'a ChunkLedger,
+    index: u16,
+    known: Known,
+}
+
+impl Message<'_> {
+    /// Open too: what became of it may not be told yet.
+    fn may_have_left(&self) -> bool {
+        use RecipientState::{Cancelled, Rejected, Skipped};
+        !matches!(self.known.state, Skipped | Cancelled | Rejected)
     }
 }
 
@@ -56,43 +99,72 @@ mod tests {
     use loa_contract::convert;
     use loa_ports::store::report::{ChunkFacts, Flush};
 
-    #[test]
-    fn a_receipt_of_nothing_settles_the_only_message_in_doubt() {
-        use event::SliceOutcome::{InDoubt, Submitted};
-        let ours = |_: CampaignId, _: u16, sender: &str| sender == "BENTRE";
-        let receipt = |address_hash, account: &str, sender: &str| {
-            let (account, sender, state) =
-                (account.to_owned(), sender.to_owned(), RecipientState::Delivered.code().into());
-            let told = event::Unmatched { address_hash, account, sender, state, at_us: 9, ..Default::default() };
-            event::Outcomes { shard: 5, unmatched: vec![told], ..Default::default() }
-        };
-        let mut ledger = ledger();
-        ledger.take_settlements(&settled(1, &[InDoubt, Submitted, InDoubt])).unwrap();
-        ledger.flushed();
-        // Another account, another sender, somebody else, somebody who is not in doubt.
-        for other in
-            [receipt(0, "b", "BENTRE"), receipt(0, "a", "OTHER"), receipt(9, "a", "BENTRE"), receipt(1, "a", "BENTRE")]
-        {
-            ledger.take_outcomes(&other, &ours).unwrap();
-            assert_eq!(ledger.flush(0).unwrap(), Flush::default());
-        }
-        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
-        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
-        let counts_now = counts(&ledger);
-        assert_eq!((counts_now.of(RecipientState::Delivered), counts_now.of(RecipientState::InDoubt)), (1, 1));
-        assert_eq!(counts_now.repeated, 0);
-        // The same person in doubt of a second campaign: nobody can say which of them arrived.
+    fn ours(_: CampaignId, _: u16, sender: &str) -> Speaks {
+        if sender == "BENTRE" { Speaks::Whole } else { Speaks::No }
+    }
+
+    fn receipt(address_hash: u64, account: &str, sender: &str) -> event::Outcomes {
+        let (account, sender, state) = (account.to_owned(), sender.to_owned(), RecipientState::Delivered.code().into());
+        let told = event::Unmatched { address_hash, account, sender, state, at_us: 9, ..Default::default() };
+        event::Outcomes { shard: 5, unmatched: vec![told], ..Default::default() }
+    }
+
+    /// A second chunk of the same three people, and what became of them.
+    fn second(ledger: &mut ShardLedger, outcomes: &[event::SliceOutcome]) {
         let other = ChunkKey { chunk: 5, ..key() };
         let keys = (0..3).map(AddressHash).collect();
         let account = "a".to_owned();
         ledger.add_chunk(ChunkFacts { key: other, campaign: CAMPAIGN, shard: 5, account, channel: 1, keys });
-        let mut second = settled(1, &[InDoubt, InDoubt, InDoubt]);
-        second.slices[0].chunk = Some(convert::chunk_key_record(other));
-        ledger.take_settlements(&second).unwrap();
-        ledger.take_outcomes(&receipt(2, "a", "BENTRE"), &ours).unwrap();
-        assert_eq!(counts(&ledger).of(RecipientState::InDoubt), 4);
+        let mut record = settled(1, outcomes);
+        record.slices[0].chunk = Some(convert::chunk_key_record(other));
+        ledger.take_settlements(&record).unwrap();
+    }
+
+    fn in_doubt(ledger: &ShardLedger) -> u64 {
+        counts(ledger).of(RecipientState::InDoubt)
+    }
+
+    use event::SliceOutcome::{Delivered, InDoubt, Rejected, Submitted};
+
+    #[test]
+    fn it_settles_the_only_message_that_may_be_meant() {
+        let mut ledger = ledger();
+        ledger.take_settlements(&settled(1, &[InDoubt, Submitted, InDoubt])).unwrap();
+        ledger.flushed();
+        // Another account, another sender, somebody else, somebody who is not in doubt.
+        for (hash, account, sender) in [(0, "b", "BENTRE"), (0, "a", "OTHER"), (9, "a", "BENTRE"), (1, "a", "BENTRE")] {
+            ledger.take_outcomes(&receipt(hash, account, sender), &ours).unwrap();
+            assert_eq!(ledger.flush(0).unwrap(), Flush::default());
+        }
+        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
+        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
+        assert_eq!((counts(&ledger).of(RecipientState::Delivered), in_doubt(&ledger)), (1, 1));
+        assert_eq!(counts(&ledger).repeated, 0);
+    }
+
+    #[test]
+    fn a_second_message_that_may_have_left_leaves_the_doubt() {
+        for (outcome, left) in [(InDoubt, 2), (Delivered, 1), (Submitted, 1), (Rejected, 0)] {
+            let mut ledger = ledger();
+            ledger.take_settlements(&settled(1, &[InDoubt, Submitted, Submitted])).unwrap();
+            second(&mut ledger, &[outcome, Submitted, Submitted]);
+            ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
+            assert_eq!(in_doubt(&ledger), left, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn one_part_of_several_settles_nothing() {
+        let mut ledger = ledger();
+        ledger.take_settlements(&settled(1, &[InDoubt, InDoubt, InDoubt])).unwrap();
+        ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &|_, _, _| Speaks::Perhaps).unwrap();
+        assert_eq!(in_doubt(&ledger), 3);
+    }
+
+    #[test]
+    fn what_is_not_final_is_no_receipt() {
         let bad = event::Unmatched { state: RecipientState::Open.code().into(), ..Default::default() };
         let bad = event::Outcomes { unmatched: vec![bad], ..Default::default() };
-        assert!(matches!(ledger.take_outcomes(&bad, &ours), Err(NotTaken::Bad(_))));
+        assert!(matches!(ledger().take_outcomes(&bad, &ours), Err(NotTaken::Bad(_))));
     }
 }
