@@ -7,11 +7,11 @@
 
 mod beats;
 mod buckets;
+mod leases;
 mod logs;
 mod parts;
 mod reach;
 mod stores;
-mod watched;
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use loa_ports::clock::Clock;
-use loa_ports::lease::{Held, LeaseRow, Leases, NodeRow};
+use loa_ports::lease::{Leases as _, NodeRow};
 use loa_ports::store::StoreError;
 use loa_store::SqlLeases;
 use tokio::sync::Mutex;
@@ -33,7 +32,7 @@ impl Beats {
         Self { store, clock, written_at: Mutex::default(), read: Mutex::default() }
     }
 
-    async fn beat(&self, node: &str, endpoint: &str) -> Result<(), StoreError> {
+    pub(super) async fn beat(&self, node: &str, endpoint: &str) -> Result<(), StoreError> {
         let mut written_at = self.written_at.lock().await;
         let now = self.clock.monotonic();
         if written_at.is_some_and(|at| now.saturating_sub(at) < YOUNG) {
@@ -44,7 +43,7 @@ impl Beats {
         Ok(())
     }
 
-    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+    pub(super) async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
         let mut read = self.read.lock().await;
         let now = self.clock.monotonic();
         if let Some((_, nodes)) = read.as_ref().filter(|(at, _)| now.saturating_sub(*at) < READ_YOUNG) {
@@ -53,35 +52,5 @@ impl Beats {
         let nodes = self.store.nodes().await?;
         *read = Some((now, nodes.clone()));
         Ok(nodes)
-    }
-}
-
-/// Leases of one role, with the process's beats.
-#[derive(Debug)]
-pub(super) struct RoleLeases {
-    pub(super) own: SqlLeases,
-    pub(super) beats: Arc<Beats>,
-}
-
-#[async_trait]
-impl Leases for RoleLeases {
-    async fn beat(&self, node: &str, endpoint: &str) -> Result<(), StoreError> {
-        self.beats.beat(node, endpoint).await
-    }
-
-    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
-        self.beats.nodes().await
-    }
-
-    async fn rows(&self, kind: &str, count: u32) -> Result<Vec<LeaseRow>, StoreError> {
-        self.own.rows(kind, count).await
-    }
-
-    async fn take(&self, kind: &str, number: u32, seen: i64, node: &str) -> Result<Option<i64>, StoreError> {
-        self.own.take(kind, number, seen, node).await
-    }
-
-    async fn free(&self, held: &[Held]) -> Result<(), StoreError> {
-        self.own.free(held).await
     }
 }

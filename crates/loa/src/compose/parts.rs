@@ -28,8 +28,8 @@ use loa_store::{Db, SqlAudience, SqlClaims, SqlDispatch, SqlLeases, SqlOutbox, S
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
-use super::beats::{Beats, RoleLeases};
-use super::watched::Watched;
+use super::beats::Beats;
+use super::leases::RoleLeases;
 use super::{Base, buckets, stores};
 use crate::exit::Failure;
 
@@ -131,11 +131,7 @@ async fn beats(base: &Base) -> Result<Option<Arc<Beats>>, Failure> {
 
 fn leases(base: &Base, role: Role, db: &Db, beats: Option<&Arc<Beats>>) -> Arc<dyn Leases> {
     let own = SqlLeases::new(db.clone());
-    let leases: Arc<dyn Leases> = match beats {
-        Some(beats) => Arc::new(RoleLeases { own, beats: Arc::clone(beats) }),
-        None => Arc::new(own),
-    };
-    Arc::new(Watched::new(leases, role, base.readiness.clone()))
+    Arc::new(RoleLeases::new(own, beats.cloned(), role, base.readiness.clone()))
 }
 
 async fn registry(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
