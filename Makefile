@@ -20,8 +20,8 @@ test-real: ## Runs the suites on Apache Kafka, PostgreSQL, Redis, Postfix and ot
 check: ## Runs what CI runs: format, lints, documentation, tests; prints the seconds of each
 	@.ci/check
 
-bench: ## Measures and writes target/bench/*.json (BENCH=name: that one alone)
-	@cargo build --release -p loa && cargo run --release -p loa-bench -- bench $(BENCH)
+bench: ## Measures and writes target/bench/*.json (BENCH="spine|urgent|million embedded|real": that alone; needs no servers if embedded)
+	@$(if $(findstring embedded,$(BENCH)),,tests/real/install &&) cargo build --release -p loa -p loa-bench && target/release/loa-bench bench $(BENCH)
 
 soak: ## Kills Loa again and again under load and compares its ledger with what the sinks saw (SEED=n: the same again)
 	@cargo build -p loa && cargo run -p loa-bench -- soak $(SEED)

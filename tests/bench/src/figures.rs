@@ -1,9 +1,11 @@
-//! Figures of runs, as they are kept in target/bench/NAME.json.
+//! Figures of runs, as they are kept in target/bench/NAME.json (NAME-real.json on servers of others).
 
 use std::path::PathBuf;
 
 use loa_harness::Fault;
 use serde::Serialize;
+
+use crate::world::On;
 
 /// What one step of one run took.
 #[derive(Debug, Clone, Serialize)]
@@ -19,9 +21,35 @@ pub(crate) struct Figure {
     /// The engine alone in the same run (texts).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) raw: Option<Raw>,
+    /// How long messages waited, where that is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wait: Option<Waits>,
     /// The goal, and whether this run met it.
     pub(crate) goal: &'static str,
     pub(crate) met: bool,
+}
+
+/// Milliseconds from acceptance to the sink.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Waits {
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) longest_ms: f64,
+}
+
+impl Waits {
+    /// Of waits in microseconds, at least one.
+    #[allow(clippy::cast_precision_loss, reason = "waits are far below 2^52 µs")]
+    pub(crate) fn of(mut waits_us: Vec<u64>) -> Option<Self> {
+        waits_us.sort_unstable();
+        let at = |per_cent: usize| {
+            Some(*waits_us.get((waits_us.len() * per_cent / 100).min(waits_us.len() - 1))? as f64 / 1e3)
+        };
+        if waits_us.is_empty() {
+            return None;
+        }
+        Some(Self { p50_ms: at(50)?, p99_ms: at(99)?, longest_ms: at(100)? })
+    }
 }
 
 /// The engine without claims, ledger and log.
@@ -36,6 +64,9 @@ pub(crate) struct Cpu {
     pub(crate) loa: f64,
     /// The simulated carrier or mail server.
     pub(crate) sink: Option<f64>,
+    /// Brokers, databases and Redis, where they are processes of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parts: Option<f64>,
 }
 
 /// The file.
@@ -52,7 +83,7 @@ struct File<'a> {
 }
 
 /// Writes target/bench/NAME.json and tells the medians.
-pub(crate) fn write(name: &str, runs: &[Figure]) -> Result<(), Fault> {
+pub(crate) fn write(name: &str, on: On, runs: &[Figure]) -> Result<(), Fault> {
     let mut names: Vec<_> = runs.iter().map(|figure| figure.name).collect();
     names.dedup();
     names.sort_unstable();
@@ -60,21 +91,31 @@ pub(crate) fn write(name: &str, runs: &[Figure]) -> Result<(), Fault> {
     let median: Vec<_> = names.iter().filter_map(|name| median(runs, name)).collect();
     for figure in &median {
         loa_harness::say(format!(
-            "{:<12} {:>9} in {:>7.2} s  {:>9.0}/s  {:>7.2} µs CPU each  {:>4} MiB  goal {}: {}",
+            "{:<12} {:>9} in {:>7.2} s  {:>9.0}/s  {:>7.2} µs CPU each{}  {:>4} MiB  goal {}: {}",
             figure.name,
             figure.n,
             figure.seconds,
             figure.per_second,
             figure.cpu_us_per_message.loa,
+            figure.cpu_us_per_message.parts.map(|cpu| format!(" (servers {cpu:.1})")).unwrap_or_default(),
             figure.rss_mib_peak,
             figure.goal,
             if figure.met { "met" } else { "not met" }
         ));
+        if let Some(Waits { p50_ms, p99_ms, longest_ms }) = figure.wait {
+            loa_harness::say(format!(
+                "{:12} waited p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, longest {longest_ms:.1} ms",
+                ""
+            ));
+        }
     }
-    let file = File { schema: 1, commit: commit(), at: date(), machine: machine(), parts: "embedded", median, runs };
+    let file = File { schema: 1, commit: commit(), at: date(), machine: machine(), parts: on.name(), median, runs };
     let folder = PathBuf::from("target/bench");
     std::fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{name}.json"));
+    let path = folder.join(match on {
+        On::Embedded => format!("{name}.json"),
+        On::Real => format!("{name}-{}.json", on.name()),
+    });
     std::fs::write(&path, serde_json::to_string_pretty(&file)?)?;
     loa_harness::say(format!("{}", path.display()));
     Ok(())

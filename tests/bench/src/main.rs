@@ -1,30 +1,40 @@
 //! What `make bench` and `make soak` run.
 //!
-//! `bench [NAME]` measures and writes target/bench/NAME.json; `soak [SEED]` kills Loa again and again under load and
-//! compares its ledger with what the sinks saw.
+//! `bench [NAME] [PARTS]` measures and writes target/bench/NAME.json, with servers of others NAME-real.json: `spine`, `urgent` or
+//! `million`, all without a NAME; on `embedded` or `real` parts, both without. `soak [SEED]` kills Loa again and again
+//! under load and compares its ledger with what the sinks saw; `millions` sends to ten million people.
 //!
 //! Must stay true: a figure comes from a run that ended with equal books; sinks are counted apart from Loa.
 
 mod figures;
+mod meter;
 mod soak;
 mod spine;
+mod urgent;
+mod world;
 
 use std::process::ExitCode;
 
 use loa_harness::Fault;
+
+use crate::world::On;
+
+const USE: &str = "use: bench [spine|urgent|million] [embedded|real] | soak [SEED] | millions";
+const MILLION: u64 = 1_000_000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome: Result<(), Fault> = match words.as_slice() {
-        ["bench"] | ["bench", "spine"] => spine::run().await,
+        ["bench", rest @ ..] => bench(rest).await,
         ["soak"] => soak::run(None).await,
         ["soak", seed] => match seed.parse() {
             Ok(seed) => soak::run(Some(seed)).await,
             Err(_) => Err(format!("`{seed}` is not a seed: a whole number").into()),
         },
-        _ => Err("use: bench [spine] | soak [SEED]".into()),
+        ["millions"] => spine::many(On::Embedded, 10 * MILLION).await,
+        _ => Err(USE.into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -33,4 +43,27 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The benches that were asked for, on the parts that were asked for.
+async fn bench(words: &[&str]) -> Result<(), Fault> {
+    let (mut names, mut parts) = (vec!["spine", "urgent", "million"], vec![On::Embedded, On::Real]);
+    for word in words {
+        match *word {
+            "embedded" => parts = vec![On::Embedded],
+            "real" => parts = vec![On::Real],
+            name if names.contains(&name) => names = vec![name],
+            _ => return Err(USE.into()),
+        }
+    }
+    for name in names {
+        for &on in &parts {
+            match name {
+                "spine" => spine::run(on).await?,
+                "urgent" => urgent::run(on).await?,
+                _ => spine::many(on, MILLION).await?,
+            }
+        }
+    }
+    Ok(())
 }

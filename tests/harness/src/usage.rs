@@ -18,6 +18,25 @@ pub fn cpu(pid: u32) -> Result<Duration, Fault> {
     Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
+/// The same of a server that starts processes for its work: itself, those it has waited for, and its living children.
+pub fn cpu_of_family(pid: u32) -> Result<Duration, Fault> {
+    let mut ticks = 0;
+    for entry in std::fs::read_dir("/proc")? {
+        let Ok(number) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // Who has ended meanwhile was waited for, and is counted by its parent.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{number}/stat")) else { continue };
+        let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
+        let fields: Vec<u64> = fields.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
+        let field = |number: usize| fields.get(number - 3).copied().unwrap_or(0);
+        if number == pid {
+            ticks += field(14) + field(15) + field(16) + field(17);
+        } else if field(4) == u64::from(pid) {
+            ticks += field(14) + field(15);
+        }
+    }
+    if ticks == 0 { Err(fault("no such process")) } else { Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)) }
+}
+
 /// Memory in KiB by its name in /proc/PID/status: `VmRSS` now, `VmHWM` at its highest.
 pub fn memory_kib(pid: u32, name: &str) -> Result<u64, Fault> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -1,6 +1,7 @@
 //! Everything outside of Loa that a cluster runs on: Apache Kafka, PostgreSQL with a database for every role, Redis.
 
 use loa_harness::{Fault, Kind, SiteOptions};
+use loa_kafka::{KafkaConfig, Report, apply};
 
 use crate::kafka::Kafka;
 use crate::postgres::Postgres;
@@ -34,9 +35,35 @@ impl Parts {
 
     /// A site of two processes on them.
     pub fn site(&self) -> SiteOptions {
+        SiteOptions::of(Kind::Cluster(self.settings()))
+    }
+
+    /// A site of one process on them; its topics are made.
+    pub async fn alone(&self) -> Result<SiteOptions, Fault> {
+        let config = KafkaConfig {
+            brokers: self.kafka.brokers(),
+            prefix: String::new(),
+            tls: None,
+            sasl: None,
+            replication: 1,
+            min_insync: 1,
+            node: "tests".to_owned(),
+        };
+        apply(&config, &mut Report::default()).await?;
+        Ok(self.settings().into_iter().fold(SiteOptions::process(), |site, (key, value)| site.set(&key, value)))
+    }
+
+    /// The processes of the servers.
+    pub fn pids(&self) -> Vec<u32> {
+        let brokers = (0..self.kafka.nodes()).map(|node| self.kafka.pid(node));
+        brokers.chain([self.postgres.pid(), self.redis.pid()]).collect()
+    }
+
+    /// The keys of the configuration by which a Loa finds them.
+    fn settings(&self) -> Vec<(String, String)> {
         let text = |key: &str, value: &str| (key.to_owned(), format!("{value:?}"));
         let number = |key: &str, value: u32| (key.to_owned(), value.to_string());
-        SiteOptions::of(Kind::Cluster(vec![
+        vec![
             text("log.kind", "kafka"),
             text("log.brokers", &self.kafka.brokers()),
             number("log.replication", 1),
@@ -44,6 +71,6 @@ impl Parts {
             text("store.kind", "postgres"),
             text("store.url", &self.store_url),
             text("redis.url", &self.redis.url()),
-        ]))
+        ]
     }
 }

@@ -58,6 +58,11 @@ impl Postgres {
         run(self.client("psql", &["--quiet", "--dbname", database, "--command", statement]))
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// kill -9 of the server; the processes of its connections notice and end by themselves.
     pub fn kill(&mut self) -> Result<(), Fault> {
         self.server.kill()

@@ -37,6 +37,11 @@ impl Redis {
         format!("redis://{}", self.addr())
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// kill -9.
     pub fn kill(&mut self) -> Result<(), Fault> {
         self.server.kill()

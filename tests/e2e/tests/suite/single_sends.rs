@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use loa_contract::pb::dispatch::v1::SendRequest;
 use loa_contract::pb::event::v1 as event;
-use loa_contract::pb::event::v1::{Channel, Class, Lane};
 use loa_contract::pb::registry::v1 as registry;
 use loa_contract::pb::report::v1::FindRequest;
 use loa_contract::topics::{RequestsTopic, ResultsTopic, Topic as _};
 use loa_harness::claims::records;
 use loa_harness::clock::unix_us;
-use loa_harness::secrets::CANARY;
 use loa_harness::seed::seed;
 use loa_harness::storm::Weather;
 use loa_harness::turns::{alone, beside_others};
 use loa_harness::users::Users;
-use loa_harness::wait::patiently;
-use loa_harness::{Fault, Kind, Plan, Site, SiteOptions, TestResult, fault, plan, say, wait_for};
+use loa_harness::{Fault, Kind, Plan, Site, SiteOptions, TestResult, fault, notice, say, wait_for};
 use loa_ports::log::{Append, Log as _};
 use loa_sim::people::People;
 use prost::Message as _;
@@ -29,47 +26,19 @@ const LIMIT: Duration = Duration::from_secs(40);
 const URGENT_US: u64 = 1_000_000;
 const BULK: u64 = 3_000;
 const SINGLES: u64 = 40;
-const TITLE: &str = "Báo hồ sơ xong";
 
 /// An approved notice for texts on the urgent lane; its id.
-async fn notice(users: &Users) -> Result<String, Fault> {
-    plan::put_unit(users).await?;
-    let content = registry::Content {
-        channel: Channel::Sms.into(),
-        text: format!("Ho so cua {{ten}} da xong. {CANARY}"),
-        diacritics: "strip".to_owned(),
-        ..Default::default()
-    };
-    let template = registry::PutTemplateRequest { name: "bao-xong".to_owned(), content: Some(content) };
-    patiently(async || users.author.registry().put_template(template.clone()).await).await?;
-    let notice = registry::Notice {
-        title: TITLE.to_owned(),
-        template: "bao-xong".to_owned(),
-        class: Class::Personal.into(),
-        lane: Lane::Urgent.into(),
-        sender: "UBND BENTRE".to_owned(),
-        unit_code: plan::UNIT.to_owned(),
-        daily_ceiling: 1_000,
-        ..Default::default()
-    };
-    let create = registry::CreateNoticeRequest { notice: Some(notice), idempotency_key: "bao-xong".to_owned() };
-    let created = patiently(async || users.author.registry().create_notice(create.clone()).await).await?;
-    let id = created.into_inner().notice.ok_or_else(|| fault("no notice in the answer"))?.id;
+async fn approved_notice(users: &Users) -> Result<String, Fault> {
+    let id = notice::written(users).await?;
     let own = registry::ApproveNoticeRequest { id: id.clone() };
-    let refused = users.author.registry().approve_notice(own.clone()).await.err().map(|status| status.code());
+    let refused = users.author.registry().approve_notice(own).await.err().map(|status| status.code());
     assert_eq!(refused, Some(Code::PermissionDenied), "an author does not approve");
-    patiently(async || users.approver.registry().approve_notice(own.clone()).await).await?;
+    notice::approved(users, &id).await?;
     Ok(id)
 }
 
 fn request(notice: &str, people: &People, person: u64) -> SendRequest {
-    SendRequest {
-        notice_id: notice.to_owned(),
-        to: format!("0{}", people.msisdn(person) - 84_000_000_000),
-        slots: HashMap::from([("ten".to_owned(), "Lan".to_owned())]),
-        idempotency_key: format!("ho-so-{person}"),
-        expires_at: None,
-    }
+    notice::send(notice, people.msisdn(person), format!("ho-so-{person}"))
 }
 
 async fn send(users: &Users, request: &SendRequest) -> Result<String, Fault> {
@@ -87,7 +56,7 @@ async fn delivered(site: &Site, people: &People, persons: std::ops::Range<u64>) 
         wait_for("a single send is delivered", LIMIT, async || {
             let request = FindRequest { address: people.msisdn(person).to_string() };
             let found = site.users().operator.report().find(request).await?.into_inner().found;
-            let singles = found.iter().filter(|found| found.campaign_title == TITLE);
+            let singles = found.iter().filter(|found| found.campaign_title == notice::TITLE);
             let states: Vec<_> = singles.map(|found| (found.state.as_str(), found.reason.as_str())).collect();
             if states.iter().any(|(state, _)| *state == "delivered") {
                 Ok(Some(()))
@@ -115,7 +84,7 @@ async fn urgent_sends_are_not_delayed_by_bulk() -> TestResult {
     let _turn = alone().await;
     let mut site = SiteOptions::process().rate(200).start().await?;
     let people = site.people(BULK + SINGLES).await?;
-    let notice = notice(site.users()).await?;
+    let notice = approved_notice(site.users()).await?;
     let bulk = Plan { email: None, segment: "has mobile".to_owned(), ..Plan::default() };
     let campaign = site.running(&bulk).await?;
     site.accepted(200).await?;
@@ -194,7 +163,7 @@ async fn requests(options: SiteOptions) -> TestResult {
     let mut site = options.start().await?;
     let people = People { seed: 77, count: SINGLES, bad_rows: 0 };
     (0..SINGLES).for_each(|person| site.secrets.add_number(people.msisdn(person)));
-    let notice = notice(site.users()).await?;
+    let notice = approved_notice(site.users()).await?;
     // Until the notice is known to dispatch, a request would be refused; one send by gRPC shows that it is.
     send(site.users(), &request(&notice, &people, 0)).await?;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use loa_contract::convert;
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::{self, OutcomesTopic, Topic as _, TopicSpec};
+use loa_domain::channel::Lane;
 use loa_domain::ids::{ChunkKey, Shard};
 use loa_domain::mask::Mask;
 
@@ -52,7 +53,8 @@ impl Engine {
         debug_assert!(!self.has_new_rows(), "a row is durable before its record is published");
         let mut records = self.accepted_words();
         records.extend(self.words());
-        let chunks: Vec<_> = self.unpublished.iter().copied().collect();
+        let mut chunks: Vec<_> = self.unpublished.iter().copied().collect();
+        chunks.sort_by_key(|&(shard, key)| self.lane_of(shard, key));
         for (shard, key) in chunks {
             if records.len() >= RELEASES_MAX {
                 break;
@@ -60,6 +62,12 @@ impl Engine {
             self.releases_of(shard, key, now, &mut records);
         }
         records
+    }
+
+    /// What is urgent does not stand behind bulk.
+    fn lane_of(&self, shard: Shard, key: ChunkKey) -> Option<Lane> {
+        let chunk = self.shards.get(&shard)?.chunks.get(&key)?;
+        Some(self.sources.get(&chunk.source)?.lane)
     }
 
     fn releases_of(&mut self, shard: Shard, key: ChunkKey, now: Now, records: &mut Vec<Outgoing>) {

@@ -21,7 +21,7 @@ use loa_contract::topics::{SettlementsTopic, SinglesTopic, SuppressionTopic, Top
 use loa_domain::ids::{CampaignId, Shard};
 use loa_domain::limits::SHARDS;
 use loa_ports::lease::Held;
-use loa_ports::log::{Log, Reader};
+use loa_ports::log::{Log, LogError, Reader, Record};
 use loa_ports::store::dispatch::DispatchStore;
 use loa_runtime::control::ControlView;
 use loa_runtime::lease::{Change, LeaseKeeper, Want};
@@ -29,7 +29,7 @@ use loa_runtime::{Ctx, ServiceError};
 use tokio::sync::{mpsc, watch};
 
 use crate::content::Library;
-use crate::core::{Engine, Now, Outgoing};
+use crate::core::{Engine, Fetch, Now, Outgoing};
 use crate::intake::requests::{self, REQUEST_PARTITIONS, REQUESTS};
 use crate::options::Options;
 use crate::service::Dispatch;
@@ -138,6 +138,18 @@ pub(super) struct Work {
     retain_at: Duration,
 }
 
+/// What a turn is about.
+enum Next {
+    Lease(Change),
+    Control,
+    Suppression(Result<Vec<Record>, LogError>),
+    Fetched((Fetch, fetch::Fetched)),
+    Singles(Result<Vec<Record>, LogError>),
+    Settlements(Result<Vec<Record>, LogError>),
+    Call(crate::service::StatusCall),
+    Time,
+}
+
 /// Meters of the role.
 struct Meters {
     rows: prometheus::IntCounter,
@@ -164,22 +176,37 @@ impl Work {
         let (ctx, now) = (self.ctx.clone(), self.ctx.monotonic());
         let reads = now >= self.read_at;
         let singles = reads && now >= self.singles_at;
-        tokio::select! {
+        let next = async {
+            // In no order: what is always ready would keep urgent sends or settlements waiting.
+            tokio::select! {
+                Some(fetched) = self.fetching.done.recv() => Next::Fetched(fetched),
+                records = self.readers.singles.next(READ_MAX), if singles => Next::Singles(records),
+                records = self.readers.settlements.next(READ_MAX), if reads => Next::Settlements(records),
+                Some(call) = calls.recv() => Next::Call(call),
+                () = tokio::time::sleep(sleep) => Next::Time,
+            }
+        };
+        let next = tokio::select! {
             biased;
             () = ctx.stopping() => return false,
-            change = self.keeper.change() => self.leases(change).await,
-            Ok(()) = self.controls.changed() => self.hear(),
-            Some(fetched) = self.fetching.done.recv() => self.fetched(fetched),
-            records = self.readers.suppression.next(READ_MAX), if reads => self.read_suppression(records),
-            // Before settlements: what is urgent comes from here.
-            records = self.readers.singles.next(READ_MAX), if singles => self.read_singles(records).await,
-            records = self.readers.settlements.next(READ_MAX), if reads => self.read_settlements(records).await,
-            Some(call) = calls.recv() => {
+            change = self.keeper.change() => Next::Lease(change),
+            Ok(()) = self.controls.changed() => Next::Control,
+            records = self.readers.suppression.next(READ_MAX), if reads => Next::Suppression(records),
+            next = next => next,
+        };
+        match next {
+            Next::Lease(change) => self.leases(change).await,
+            Next::Control => self.hear(),
+            Next::Suppression(records) => self.read_suppression(records),
+            Next::Fetched(fetched) => self.fetched(fetched),
+            Next::Singles(records) => self.read_singles(records).await,
+            Next::Settlements(records) => self.read_settlements(records).await,
+            Next::Call(call) => {
                 let status = self.engine.status(self.now());
                 // The caller may have gone.
                 call.send(status).unwrap_or_default();
             }
-            () = tokio::time::sleep(sleep) => {}
+            Next::Time => {}
         }
         true
     }

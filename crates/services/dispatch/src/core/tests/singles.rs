@@ -29,7 +29,11 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let mut world = World::new(Lane::Bulk, &[], 40.0);
+        Self::beside(World::new(Lane::Bulk, &[], 40.0))
+    }
+
+    /// In a world that has other work.
+    fn beside(mut world: World) -> Self {
         world.control = event::CampaignControl {
             campaign_id: NOTICE.to_vec(),
             lane: i32::from(Lane::Urgent.code()),
@@ -88,6 +92,18 @@ fn chunk(number: u128, waits: &BTreeMap<u64, i64>) -> NewChunk {
         ..Default::default()
     };
     NewChunk { notice: NOTICE, body, members: waits.keys().copied().collect(), no_route: number % 5 == 4 }
+}
+
+#[test]
+fn what_is_urgent_is_published_before_bulk_of_the_same_turn() {
+    let mut desk = Desk::beside(World::new(Lane::Bulk, &[2; 40], 10_000.0));
+    desk.turn(Fate::Lives); // reads what it is to release
+    assert!(desk.world.records.is_empty());
+    desk.log.push((7, desk.world.now.us + 60 * SECOND_US));
+    desk.read();
+    desk.turn(Fate::Lives);
+    assert!(desk.world.records.iter().any(|record| !record.single), "bulk is released in the same turn");
+    assert!(desk.world.records[0].single, "what is urgent comes first");
 }
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,66 @@
+//! One Loa as a process, on the embedded default or on Apache Kafka, PostgreSQL and Redis of its own.
+//!
+//! Must stay true: the servers outlive the Loa; what they use is counted apart from it.
+
+use std::time::Duration;
+
+use loa_harness::{Fault, Site, SiteOptions, usage};
+use loa_real::Parts;
+
+/// What a Loa runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    /// Everything in its process.
+    Embedded,
+    /// Servers on the same machine.
+    Real,
+}
+
+/// A Loa and what it runs on.
+pub(crate) struct World {
+    pub(crate) site: Site,
+    parts: Option<Parts>,
+}
+
+impl On {
+    /// As figures name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Real => "real",
+        }
+    }
+
+    /// Starts it with these settings.
+    pub(crate) async fn start(self, with: impl FnOnce(SiteOptions) -> SiteOptions) -> Result<World, Fault> {
+        let (parts, options) = match self {
+            Self::Embedded => (None, SiteOptions::process()),
+            Self::Real => {
+                let parts = Parts::start().await?;
+                let options = parts.alone().await?;
+                (Some(parts), options)
+            }
+        };
+        let site = with(options).set("telemetry.level", "info").start().await?;
+        Ok(World { site, parts })
+    }
+}
+
+impl World {
+    /// User and system time of the servers so far; none where there are none.
+    pub(crate) fn parts_cpu(&self) -> Result<Option<Duration>, Fault> {
+        let Some(parts) = &self.parts else { return Ok(None) };
+        let used = parts.pids().into_iter().map(usage::cpu_of_family).sum::<Result<Duration, Fault>>()?;
+        Ok(Some(used))
+    }
+
+    /// Stops everything, after a comparison.
+    pub(crate) async fn stop(self) -> Result<(), Fault> {
+        self.site.end().await
+    }
+
+    /// Compares the books and stops everything.
+    pub(crate) async fn finish(self) -> Result<(), Fault> {
+        self.site.finish().await.map(drop)
+    }
+}
