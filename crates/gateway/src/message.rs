@@ -10,6 +10,11 @@ use loa_domain::state::{Reason, Returned};
 /// Waits before the next try of a message that was refused for now, by tries used up before.
 const RETRY_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
 
+/// The rest of a text of which a part was taken goes again after this much, then after twice as much, and so on.
+const REST_FIRST: Duration = Duration::from_secs(1);
+/// At most so long.
+const REST_MAX: Duration = Duration::from_secs(60);
+
 /// The carrier's word on one part, without the channel's own vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -91,6 +96,10 @@ pub struct Message {
     out: u16,
     accepted: u16,
     unanswered: bool,
+    /// A part was taken and the rest put off: it waits here.
+    resting: bool,
+    /// How often it did.
+    rests: u8,
     ending: Option<Box<Ending>>,
 }
 
@@ -98,7 +107,7 @@ impl Message {
     /// A message of so many parts, none handed over.
     pub fn new(parts: u8) -> Self {
         let waiting = all(parts);
-        Self { parts, waiting, out: 0, accepted: 0, unanswered: false, ending: None }
+        Self { parts, waiting, out: 0, accepted: 0, unanswered: false, resting: false, rests: 0, ending: None }
     }
 
     /// A message that is refused before anything was handed over.
@@ -173,8 +182,36 @@ impl Message {
         self.end(Ending::Later { after: Some(Duration::ZERO), counted: false, code: Box::default() });
     }
 
+    /// Of a text of which a part was taken, what the carrier put off goes to the same account again: it is half on the phone,
+    /// so nobody else can send the rest. How long it rests first; `None` = nothing of the kind.
+    pub fn rest(&mut self) -> Option<Duration> {
+        if !self.is_over() || self.unanswered || self.accepted == 0 {
+            return None;
+        }
+        let Some(Ending::Later { after, .. }) = self.ending.as_deref() else { return None };
+        let grown = REST_FIRST.saturating_mul(1_u32.checked_shl(self.rests.into()).unwrap_or(u32::MAX));
+        let wait = after.unwrap_or(grown).min(REST_MAX);
+        self.ending = None;
+        self.resting = true;
+        self.rests = self.rests.saturating_add(1);
+        Some(wait)
+    }
+
+    /// Whether parts of it rest.
+    pub fn is_resting(&self) -> bool {
+        self.resting
+    }
+
+    /// It has rested: what was not taken waits to be handed over.
+    pub fn wake(&mut self) {
+        if std::mem::take(&mut self.resting) {
+            self.waiting = all(self.parts) & !self.accepted;
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
         self.waiting = 0;
+        self.resting = false;
         // What the carrier refused stands over what it put off, and both over what we decided.
         let rank = |ending: &Ending| match ending {
             Ending::Back(_) => 0,
@@ -188,7 +225,7 @@ impl Message {
 
     /// Whether nothing more is to come.
     pub fn is_over(&self) -> bool {
-        self.out == 0 && self.waiting == 0
+        self.out == 0 && self.waiting == 0 && !self.resting
     }
 
     /// What became of it, once it is over.
@@ -328,6 +365,38 @@ mod tests {
         assert_eq!((message.is_over(), message.fate(0, 0)), (true, Fate::Accepted));
     }
 
+    #[test]
+    fn the_rest_of_a_text_that_was_partly_taken_goes_again() {
+        let mut message = Message::new(3);
+        message.hand_over(3);
+        message.answer(1, later());
+        message.answer(0, Answer::Accepted);
+        assert_eq!(message.rest(), None, "a part is out");
+        message.answer(2, later());
+        assert_eq!(message.rest(), Some(REST_FIRST));
+        assert_eq!((message.is_over(), message.waiting()), (false, 0));
+        message.wake();
+        assert_eq!(message.hand_over(9), 0b110);
+        message.answer(1, Answer::Accepted);
+        message.answer(2, later());
+        assert_eq!(message.rest(), Some(2 * REST_FIRST), "it waits longer each time");
+        let mut late = message.clone();
+        late.go_back(Returned::Late);
+        late.wake();
+        assert_eq!((late.rest(), late.is_over(), late.waiting()), (None, true, 0));
+        assert_eq!(late.fate(0, 0), Fate::InDoubt { reason: Reason::Partial }, "two thirds of it may be on the phone");
+        message.wake();
+        message.hand_over(1);
+        message.answer(2, Answer::Accepted);
+        assert_eq!((message.rest(), message.fate(0, 0)), (None, Fate::Accepted));
+
+        let mut untouched = Message::new(2);
+        untouched.hand_over(2);
+        untouched.answer(0, later());
+        untouched.answer(1, later());
+        assert_eq!(untouched.rest(), None, "nothing was taken: dispatch may choose another account");
+    }
+
     fn any_answer() -> impl Strategy<Value = Answer> {
         prop_oneof![
             Just(Answer::Accepted),
@@ -341,7 +410,7 @@ mod tests {
     proptest! {
         /// Whatever comes in whatever order: what is returned or rejected left nothing with the carrier.
         #[test]
-        fn nothing_goes_twice(parts in 1..=10_u8, answers in proptest::collection::vec((0..10_u8, any_answer()), 0..40)) {
+        fn nothing_goes_twice(parts in 1..=10_u8, rests in any::<bool>(), answers in proptest::collection::vec((0..10_u8, any_answer()), 0..40)) {
             let mut message = Message::new(parts);
             let (mut taken, mut unknown, mut out) = (0_u16, 0_u16, message.hand_over(parts.into()));
             for (part, answer) in answers {
@@ -355,6 +424,9 @@ mod tests {
                     out &= !bit;
                 }
                 message.answer(part, answer);
+                if rests && message.rest().is_some() {
+                    message.wake();
+                }
                 let again = message.hand_over(10);
                 prop_assert_eq!(again & (taken | unknown | out), 0, "a part is handed over again only if it was not taken");
                 out |= again;

@@ -6,6 +6,7 @@
 //! normal, normal before bulk, and the others leave urgent its reserved room.
 
 mod kinds;
+mod resting;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub(crate) struct Queue<R> {
     free: Vec<u32>,
     ready: [VecDeque<Slot>; LANES],
     again: [VecDeque<(Slot, u16)>; LANES],
+    resting: Vec<resting::Resting>,
     /// Parts claimed and not handed over.
     waiting: [u32; LANES],
     /// Tokens taken and not used: of the common share, of the urgent share too.
@@ -68,6 +70,7 @@ impl<R> Queue<R> {
             free: Vec::new(),
             ready: Default::default(),
             again: Default::default(),
+            resting: Vec::new(),
             waiting: [0; LANES],
             tokens: [0; 2],
             window: window.max(1),
@@ -334,14 +337,18 @@ impl<R> Queue<R> {
         for Word { handle, part, answer, id } in words {
             let (slot, at) = slot_of(handle);
             let closing = self.closing;
-            let mut again = false;
+            let (mut again, mut rests) = (false, None);
             let ended = self.change(slot, at.into(), |message| {
                 again = message.answer(part, answer);
                 if again && closing {
                     message.put_back();
                     again = false;
                 }
+                rests = if closing { None } else { message.rest() };
             });
+            if let Some(wait) = rests {
+                self.rest(slot, at, wait);
+            }
             if again && let Some(begun) = self.get(slot) {
                 let lane = lane_of(&begun.offer);
                 self.again[lane].push_back((slot, at));
@@ -367,14 +374,21 @@ impl<R> Queue<R> {
         for lane in 0..LANES {
             let slots: Vec<Slot> =
                 self.ready[lane].iter().copied().chain(self.again[lane].iter().map(|(slot, _)| *slot)).collect();
-            for slot in slots {
-                if let Look::Back(why) = self.look_at_campaign(slot, moment) {
-                    finished.extend(self.change_all(slot, |message| message.go_back(why)));
-                }
-            }
+            self.look_at_slots(slots, moment, finished);
         }
+        let resting = self.resting.iter().map(|resting| resting.slot).collect();
+        self.look_at_slots(resting, moment, finished);
+        self.wake_rested(moment);
         // What was held may have become free to go.
         self.pullable = self.pullable || self.waiting.iter().any(|&parts| parts > 0);
+    }
+
+    fn look_at_slots(&mut self, slots: Vec<Slot>, moment: &Moment<'_>, finished: &mut Vec<Begun<R>>) {
+        for slot in slots {
+            if let Look::Back(why) = self.look_at_campaign(slot, moment) {
+                finished.extend(self.change_all(slot, |message| message.go_back(why)));
+            }
+        }
     }
 
     /// Nothing more is claimed or handed over: gives back everything that has not left, and says what was never claimed.
@@ -401,7 +415,8 @@ impl<R> Queue<R> {
     fn change_all(&mut self, slot: Slot, change: impl Fn(&mut Message)) -> Option<Begun<R>> {
         let messages = self.get(slot).map_or(0, |begun| begun.messages.len());
         for at in 0..messages {
-            let waits = self.get(slot)?.messages.get(at).is_some_and(|message| message.waiting() != 0);
+            let waits =
+                self.get(slot)?.messages.get(at).is_some_and(|message| message.waiting() != 0 || message.is_resting());
             if waits && let Some(ended) = self.change(slot, at, &change) {
                 return Some(ended);
             }

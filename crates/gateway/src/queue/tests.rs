@@ -297,6 +297,45 @@ fn a_message_with_the_mailer_may_be_called_back() {
 }
 
 #[test]
+fn the_rest_of_a_long_text_rests_and_goes_again_until_its_deadline() {
+    let put_off = || Answer::Later { after: None, counted: true, code: "0x58".into() };
+    let mut world = World::new(100, 100);
+    world.queue.begin(begun(offer(Lane::Bulk, 1, 30..32), 2));
+    let (_, handles, _) = world.pull(100);
+    for handle in handles {
+        world.word(handle, 0, Answer::Accepted);
+        world.word(handle, 1, put_off());
+    }
+    let sweep = |world: &mut World, now_us| {
+        world.now_us = now_us;
+        world.with(|queue, moment, _, finished| queue.sweep(moment, finished));
+    };
+    sweep(&mut world, NOW);
+    assert_eq!(world.pull(100).0, [], "the rest waits");
+    sweep(&mut world, NOW + 999_000);
+    assert_eq!(world.pull(100).0, []);
+    assert!(world.finished.is_empty(), "a text that is half on the phone is not given up before its deadline");
+
+    let mut world = World::new(100, 100);
+    let mut long = Arc::into_inner(offer(Lane::Bulk, 1, 30..32)).unwrap();
+    long.hand_over_by_us = 10 * LATE;
+    world.queue.begin(begun(Arc::new(long), 2));
+    let (_, handles, _) = world.pull(100);
+    world.word(handles[0], 0, Answer::Accepted);
+    world.word(handles[0], 1, put_off());
+    world.word(handles[1], 1, Answer::Accepted);
+    world.word(handles[1], 0, put_off());
+    sweep(&mut world, NOW);
+    sweep(&mut world, NOW + 1_000_000);
+    let (left, handles, _) = world.pull(100);
+    assert_eq!(left, [(30, 0b10), (31, 0b01)], "the rest alone, to the same account");
+    world.word(handles[0], 1, Answer::Accepted);
+    world.word(handles[1], 0, put_off());
+    sweep(&mut world, 10 * LATE);
+    assert_eq!(world.fates(), [Fate::Accepted, Fate::InDoubt { reason: loa_domain::state::Reason::Partial }]);
+}
+
+#[test]
 fn a_handle_of_a_finished_slice_means_nothing() {
     let mut world = World::new(100, 100);
     world.queue.begin(begun(offer(Lane::Bulk, 1, 30..31), 1));
