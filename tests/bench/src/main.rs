@@ -1,7 +1,8 @@
 //! What `make bench` and `make soak` run.
 //!
 //! `bench [NAME]` measures and writes target/bench/NAME.json; `soak [SEED]` kills Loa again and again under load and
-//! compares its ledger with what the sinks saw.
+//! compares its ledger with what the sinks saw; `soak-real [SEED]` does that on Apache Kafka, PostgreSQL and Redis, which
+//! are killed too.
 //!
 //! Must stay true: a figure comes from a run that ended with equal books; sinks are counted apart from Loa.
 
@@ -19,12 +20,15 @@ async fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome: Result<(), Fault> = match words.as_slice() {
         ["bench"] | ["bench", "spine"] => spine::run().await,
-        ["soak"] => soak::run(None).await,
-        ["soak", seed] => match seed.parse() {
-            Ok(seed) => soak::run(Some(seed)).await,
-            Err(_) => Err(format!("`{seed}` is not a seed: a whole number").into()),
+        ["soak", seed @ ..] => match seed_of(seed) {
+            Ok(seed) => soak::run(seed).await,
+            Err(fault) => Err(fault),
         },
-        _ => Err("use: bench [spine] | soak [SEED]".into()),
+        ["soak-real", seed @ ..] => match seed_of(seed) {
+            Ok(seed) => soak::run_real(seed).await,
+            Err(fault) => Err(fault),
+        },
+        _ => Err("use: bench [spine] | soak [SEED] | soak-real [SEED]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,5 +36,13 @@ async fn main() -> ExitCode {
             loa_harness::say(format!("failed: {fault}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn seed_of(words: &[&str]) -> Result<Option<u64>, Fault> {
+    match words {
+        [] => Ok(None),
+        [seed] => Ok(Some(seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))?)),
+        _ => Err("one seed is enough".into()),
     }
 }
