@@ -23,8 +23,10 @@ check: ## Runs what CI runs: format, lints, documentation, tests; prints the sec
 bench: ## Measures and writes target/bench/*.json (BENCH="spine|urgent|million embedded|real": that alone; needs no servers if embedded)
 	@$(if $(findstring embedded,$(BENCH)),,tests/real/install &&) cargo build --release -p loa -p loa-bench && target/release/loa-bench bench $(BENCH)
 
-soak: ## Kills Loa again and again under load and compares its ledger with what the sinks saw (SEED=n: the same again)
-	@cargo build -p loa && cargo run -p loa-bench -- soak $(SEED)
+soak: ## Kills Loa, then what it stands on too, again and again under load; compares ledger and sinks (SEED=n: the same again)
+	@tests/real/install && cargo build -p loa && cargo build -p loa-bench
+	@cargo run -p loa-bench -- soak $(SEED)
+	@cargo run -p loa-bench -- soak-real $(SEED)
 
 fuzz: ## Feeds every parser with mutated input, then the rules with more random cases (TARGET=name, SECONDS=n each, CASES=n)
 	@cargo run -p loa-fuzz -- $(TARGET) $(if $(SECONDS),--seconds $(SECONDS)) && PROPTEST_CASES=$(or $(CASES),5000) cargo test --workspace --lib

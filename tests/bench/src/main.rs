@@ -1,8 +1,9 @@
 //! What `make bench` and `make soak` run.
 //!
 //! `bench [NAME] [PARTS]` measures and writes target/bench/NAME.json, with servers of others NAME-real.json: `spine`, `urgent` or
-//! `million`, all without a NAME; on `embedded` or `real` parts, both without. `soak [SEED]` kills Loa again and again
-//! under load and compares its ledger with what the sinks saw; `millions` sends to ten million people.
+//! `million`, all without a NAME; on `embedded` or `real` parts, both without. `soak [SEED]` kills Loa again and again under
+//! load and compares its ledger with what the sinks saw; `soak-real [SEED]` does that on Apache Kafka, PostgreSQL and Redis,
+//! which are killed too; `millions` sends to ten million people.
 //!
 //! Must stay true: a figure comes from a run that ended with equal books; sinks are counted apart from Loa.
 
@@ -19,7 +20,7 @@ use loa_harness::Fault;
 
 use crate::world::On;
 
-const USE: &str = "use: bench [spine|urgent|million] [embedded|real] | soak [SEED] | millions";
+const USE: &str = "use: bench [spine|urgent|million] [embedded|real] | soak [SEED] | soak-real [SEED] | millions";
 const MILLION: u64 = 1_000_000;
 
 #[tokio::main]
@@ -28,10 +29,13 @@ async fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome: Result<(), Fault> = match words.as_slice() {
         ["bench", rest @ ..] => bench(rest).await,
-        ["soak"] => soak::run(None).await,
-        ["soak", seed] => match seed.parse() {
-            Ok(seed) => soak::run(Some(seed)).await,
-            Err(_) => Err(format!("`{seed}` is not a seed: a whole number").into()),
+        ["soak", seed @ ..] => match seed_of(seed) {
+            Ok(seed) => soak::run(seed).await,
+            Err(fault) => Err(fault),
+        },
+        ["soak-real", seed @ ..] => match seed_of(seed) {
+            Ok(seed) => soak::run_real(seed).await,
+            Err(fault) => Err(fault),
         },
         ["millions"] => spine::many(On::Embedded, 10 * MILLION).await,
         _ => Err(USE.into()),
@@ -66,4 +70,12 @@ async fn bench(words: &[&str]) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+fn seed_of(words: &[&str]) -> Result<Option<u64>, Fault> {
+    match words {
+        [] => Ok(None),
+        [seed] => Ok(Some(seed.parse().map_err(|_| format!("`{seed}` is not a seed: a whole number"))?)),
+        _ => Err("one seed is enough".into()),
+    }
 }

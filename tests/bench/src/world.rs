@@ -36,7 +36,7 @@ impl On {
         let (parts, options) = match self {
             Self::Embedded => (None, SiteOptions::process()),
             Self::Real => {
-                let parts = Parts::start().await?;
+                let parts = Parts::start(1).await?;
                 let options = parts.alone().await?;
                 (Some(parts), options)
             }

@@ -1,76 +1,131 @@
-//! Two processes of the real binary on the same log, stores and buckets, which run outside of them.
+//! Several processes of the real binary on the same log, stores and buckets, which run outside of them: two with every role,
+//! or two of each group of roles.
 //!
 //! Must stay true: every process has a data folder of its own and shares nothing with the others but the parts they are
-//! told of, the hash key and the keys of users.
+//! told of, the hash key and the keys of users; the first process is the one that users talk to.
 
 use std::path::Path;
 
+use loa::keys::{Keys, SYSTEM};
 use loa::place::Addresses;
+use loa_runtime::Role;
+use loa_runtime::config::DEV;
 
+use crate::ports::free_port;
 use crate::process::{self, Process, Start};
 use crate::users::Users;
 use crate::{Fault, fault};
 
 /// What every process of an installation has in common, made by the first.
 const SHARED_FILES: [&str; 2] = ["hash.key", "keys.toml"];
+/// How often each group of roles runs.
+const TWICE: usize = 2;
+/// Where roles run apart: those that users talk to, the one that releases, those that hand over.
+const GROUPS: [&[Role]; 3] =
+    [&[Role::Registry, Role::Audience, Role::Report, Role::Console], &[Role::Dispatch], &[Role::Sms, Role::Email]];
 
 /// The processes of a site.
 pub struct Cluster {
-    first: Process,
-    second: Process,
+    processes: Vec<Process>,
 }
 
 impl Cluster {
-    /// Starts both; `start.data` becomes the folder of their folders.
+    /// Starts two with every role; `start.data` becomes the folder of their folders.
     pub async fn start(start: Start) -> Result<Self, Fault> {
-        process::tool(&part(&start, 0), &["topics", "apply"]).await?;
-        let first = Process::start(part(&start, 0)).await?;
-        let second = part(&start, 1);
-        std::fs::create_dir_all(&second.data)?;
-        for file in SHARED_FILES {
-            std::fs::copy(first.data().join(file), second.data.join(file))?;
+        Self::start_all((0..TWICE).map(|number| part(&start, &number.to_string())).collect()).await
+    }
+
+    /// Starts two of each group of roles, as on two machines: each knows the others of its machine.
+    pub async fn start_apart(start: Start) -> Result<Self, Fault> {
+        std::fs::create_dir_all(&start.data)?;
+        let simulated = start.data.join("simulated.toml");
+        std::fs::write(&simulated, DEV)?;
+        let users = users(&Keys::read_or_make(&start.data).map_err(fault)?)?;
+        let mut starts = Vec::new();
+        for machine in 0..TWICE {
+            let ports = [free_port()?, free_port()?, free_port()?];
+            for (at, roles) in GROUPS.iter().enumerate() {
+                let mut one = part(&start, &format!("{machine}-{}", roles[0]));
+                one.roles = roles.to_vec();
+                one.arguments = vec!["--config".to_owned(), simulated.display().to_string()];
+                one.settings.extend(users.clone());
+                one.settings.extend(listens(ports[at]));
+                for (others, port) in GROUPS.iter().zip(ports).filter(|(others, _)| others != &roles) {
+                    one.settings.extend(others.iter().map(|role| endpoint(*role, port)));
+                }
+                std::fs::create_dir_all(&one.data)?;
+                std::fs::copy(start.data.join("keys.toml"), one.data.join("keys.toml"))?;
+                starts.push(one);
+            }
         }
-        Ok(Self { first, second: Process::start(second).await? })
+        Self::start_all(starts).await
+    }
+
+    async fn start_all(starts: Vec<Start>) -> Result<Self, Fault> {
+        let mut processes: Vec<Process> = Vec::new();
+        for start in starts {
+            match processes.first() {
+                None => process::tool(&start, &["topics", "apply"]).await?,
+                Some(first) => {
+                    std::fs::create_dir_all(&start.data)?;
+                    for file in SHARED_FILES {
+                        std::fs::copy(first.data().join(file), start.data.join(file))?;
+                    }
+                }
+            }
+            processes.push(Process::start(start).await?);
+        }
+        Ok(Self { processes })
     }
 
     /// The users' calls go to the first process.
     pub fn users(&self) -> &Users {
-        &self.first.users
+        &self.processes[0].users
     }
 
     /// The process that users talk to.
     pub fn first(&mut self) -> &mut Process {
-        &mut self.first
+        &mut self.processes[0]
     }
 
-    /// The other one.
+    /// Another one with its roles.
     pub fn second(&mut self) -> &mut Process {
-        &mut self.second
+        let second = self.processes.len() / TWICE;
+        &mut self.processes[second]
+    }
+
+    /// All of them.
+    pub fn processes(&mut self) -> &mut [Process] {
+        &mut self.processes
     }
 
     /// Where they listen.
     pub fn addresses(&self) -> Vec<Addresses> {
-        [&self.first, &self.second].map(|process| process.addresses.clone()).to_vec()
+        self.processes.iter().map(|process| process.addresses.clone()).collect()
     }
 
     /// The folder of the first one's data.
     pub fn data(&self) -> &Path {
-        self.first.data()
+        self.processes[0].data()
     }
 
     /// Everything that all have printed.
     pub fn written(&self) -> Result<String, Fault> {
-        Ok(self.first.printed()? + &self.second.printed()?)
+        self.processes.iter().map(Process::printed).collect()
     }
 
     /// What they have printed, and their metrics.
     pub async fn printed(&self) -> Result<String, Fault> {
-        Ok(self.written()? + &self.first.metrics().await? + &self.second.metrics().await?)
+        let mut text = self.written()?;
+        for process in &self.processes {
+            text.push_str(&process.metrics().await?);
+        }
+        Ok(text)
     }
 
-    /// Stops both in good order, one after the other.
+    /// Stops all in good order, one after the other; who is asked by others ends after them.
     pub async fn stop(&mut self) -> Result<(), Fault> {
-        for process in [&mut self.first, &mut self.second] {
+        for process in self.processes.iter_mut().rev() {
             let ended = process.stop().await?;
             if !ended.success() {
                 return Err(fault(format!("a loa ended with {ended}")));
@@ -78,13 +133,42 @@ impl Cluster {
         }
         Ok(())
     }
+
+    /// Starts all again.
+    pub async fn start_stopped(&mut self) -> Result<(), Fault> {
+        for process in &mut self.processes {
+            process.start_again().await?;
+        }
+        Ok(())
+    }
 }
 
 /// What one of them is started with.
-fn part(start: &Start, number: u32) -> Start {
+fn part(start: &Start, name: &str) -> Start {
     let mut settings = start.settings.clone();
-    settings.push(("node.name".to_owned(), format!("\"loa-{number}\"")));
+    settings.push(("node.name".to_owned(), format!("\"loa-{name}\"")));
     settings.push(("audience.snapshots".to_owned(), format!("{:?}", start.data.join("snapshots"))));
-    let name = number.to_string();
-    Start { data: start.data.join(&name), output: start.output.join(&name), settings, ..start.clone() }
+    Start { data: start.data.join(name), output: start.output.join(name), settings, ..start.clone() }
+}
+
+/// The demo users as an operator would configure them, and the key of the roles.
+fn users(keys: &Keys) -> Result<[(String, String); 2], Fault> {
+    let user = |user: &loa_runtime::config::UserConfig| {
+        let hash: String = user.key_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let rights: Vec<_> = user.rights.iter().map(|right| format!("\"{}\"", right.name())).collect();
+        format!("{{ name = \"{}\", key_sha256 = \"{hash}\", rights = [{}] }}", user.name, rights.join(", "))
+    };
+    let people: Vec<_> = keys.demo_users().iter().filter(|one| one.name != SYSTEM).map(user).collect();
+    let system = keys.of(SYSTEM).ok_or_else(|| fault("no key of the roles"))?;
+    Ok([("user".to_owned(), format!("[{}]", people.join(", "))), ("grpc.system_key".to_owned(), format!("{system:?}"))])
+}
+
+/// Others know where the process is reached, so that port stays; nobody needs to know its other ports.
+fn listens(port: u16) -> [(String, String); 3] {
+    let listen = |what: &str, port: u16| (format!("{what}.listen"), format!("\"127.0.0.1:{port}\""));
+    [listen("grpc", port), listen("probes", 0), listen("console", 0)]
+}
+
+fn endpoint(role: Role, port: u16) -> (String, String) {
+    (format!("endpoints.{role}"), format!("\"http://127.0.0.1:{port}\""))
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use loa::keys::Keys;
 use loa::place::Addresses;
+use loa_runtime::Role;
 use loa_runtime::config::{Config, DEFAULT, DEV, Layers};
 use tokio::process::{Child, Command};
 
@@ -43,13 +44,15 @@ pub struct Start {
     pub output: PathBuf,
     /// Keys of the configuration and their values.
     pub settings: Vec<(String, String)>,
-    /// Arguments behind `loa dev`.
+    /// Arguments behind `loa dev` or `loa run`.
     pub arguments: Vec<String>,
+    /// What `loa run` is told to run; none = every role, by `loa dev`.
+    pub roles: Vec<Role>,
     /// The CA by which it is known, if it speaks TLS.
     pub ca: Option<PathBuf>,
 }
 
-/// A running `loa dev`.
+/// A running `loa`.
 pub struct Process {
     start: Start,
     child: Option<Child>,
@@ -71,6 +74,12 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.addresses.pid
+    }
+
+    /// Its name among those that share stores.
+    pub fn node(&self) -> &str {
+        let named = self.start.settings.iter().rev().find(|(key, _)| key == "node.name");
+        named.map_or("loa-1", |(_, name)| name.trim_matches('"'))
     }
 
     /// Where it keeps its data.
@@ -189,7 +198,13 @@ fn bare(start: &Start) -> Result<Command, Fault> {
 async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
     let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
     let mut command = bare(start)?;
-    command.args(["dev", "--port-base", "-1"]).args(&start.arguments);
+    match start.roles.as_slice() {
+        [] => command.args(["dev", "--port-base", "-1"]),
+        roles => {
+            command.args(["run", "--roles"]).arg(roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(","))
+        }
+    };
+    command.args(&start.arguments);
     command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?).kill_on_drop(true);
     let mut child = command.spawn()?;
     let pid = child.id();

@@ -37,6 +37,8 @@ pub enum Kind {
     Storm(Weather),
     /// Two processes on parts outside of them, which these keys of the configuration name.
     Cluster(Vec<(String, String)>),
+    /// The same with two processes for each group of roles.
+    Apart(Vec<(String, String)>),
 }
 
 /// What a site is made of.
@@ -118,7 +120,7 @@ pub enum Loa {
     Process(Box<Process>),
     /// Two instances in a storm.
     Storm(Box<Storm>),
-    /// Two processes.
+    /// Several processes.
     Cluster(Box<Cluster>),
 }
 
@@ -142,25 +144,23 @@ impl Site {
         settings.push(("telemetry.level".to_owned(), format!("\"{}\"", capture::LEVEL)));
         settings.push(("dispatch.demo_hours".to_owned(), options.any_hour.to_string()));
         settings.extend(options.settings);
-        let data = folder.path().join("data");
+        let start = Start {
+            data: folder.path().join("data"),
+            output: folder.path().join("output"),
+            settings,
+            arguments: vec!["--no-sim".to_owned()],
+            roles: Vec::new(),
+            ca: options.ca,
+        };
         let loa = match options.kind {
-            Kind::Process => {
-                let arguments = vec!["--no-sim".to_owned()];
-                let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
-                Loa::Process(Box::new(Process::start(start).await?))
-            }
+            Kind::Process => Loa::Process(Box::new(Process::start(start).await?)),
             Kind::Storm(weather) => {
-                let start = storm::Start { data, settings, weather, clock: options.clock, ca: options.ca };
+                let Start { data, settings, ca, .. } = start;
+                let start = storm::Start { data, settings, weather, clock: options.clock, ca };
                 Loa::Storm(Box::new(Storm::start(start).await?))
             }
-            Kind::Cluster(parts) => {
-                // One bind for each process, so that both hand over.
-                let binds = ["sim-a", "sim-b"].map(|account| (format!("sms.account.{account}.binds"), "2".to_owned()));
-                settings.extend(binds.into_iter().chain(parts));
-                let arguments = vec!["--no-sim".to_owned()];
-                let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
-                Loa::Cluster(Box::new(Cluster::start(start).await?))
-            }
+            Kind::Cluster(parts) => Loa::Cluster(Box::new(Cluster::start(on_parts(start, parts)).await?)),
+            Kind::Apart(parts) => Loa::Cluster(Box::new(Cluster::start_apart(on_parts(start, parts)).await?)),
         };
         Ok(Self { loa, sims, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
     }
@@ -240,10 +240,7 @@ impl Site {
     pub async fn start_stopped(&mut self) -> Result<(), Fault> {
         match &mut self.loa {
             Loa::Process(process) => process.start_again().await,
-            Loa::Cluster(cluster) => {
-                cluster.first().start_again().await?;
-                cluster.second().start_again().await
-            }
+            Loa::Cluster(cluster) => cluster.start_stopped().await,
             Loa::Storm(_) => Err(fault("this site runs no process")),
         }
     }
@@ -442,6 +439,13 @@ impl Site {
         drop(self.folder.take());
         Ok(())
     }
+}
+
+/// With parts outside of it, and one bind for each of two processes, so that both hand over.
+fn on_parts(mut start: Start, parts: Vec<(String, String)>) -> Start {
+    let binds = ["sim-a", "sim-b"].map(|account| (format!("sms.account.{account}.binds"), "2".to_owned()));
+    start.settings.extend(binds.into_iter().chain(parts));
+    start
 }
 
 impl Drop for Site {

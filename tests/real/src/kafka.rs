@@ -1,7 +1,7 @@
 //! Apache Kafka in KRaft mode: one or several nodes, each broker and controller at once.
 //!
-//! The brokers look after old records every 100 ms instead of every few minutes, and notice after 3 s instead of 9 that one
-//! of them is gone, so that tests wait less for what they do.
+//! The brokers notice after 3 s instead of 9 that one of them is gone, and where a test waits for it, they look after old
+//! records every 100 ms instead of every few minutes.
 //!
 //! Must stay true: every node keeps its ports and its folder for its life, so a node that is started again is the same one.
 
@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use loa_harness::ports::free_port;
 use loa_harness::{Fault, fault};
+use tokio::task::JoinSet;
 
-use crate::server::{Folder, Server, free_port, installed, run};
+use crate::server::{Folder, Server, installed, run};
 
 /// How long nodes may take to start.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -35,6 +37,14 @@ appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{HH:mm:ss,SSS} %p %m (%c{1})%n
 logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = info
+";
+
+/// What a node is told that shall not leave old records for long.
+const SWEEPING: &str = "\
+log.retention.check.interval.ms=100
+log.initial.task.delay.ms=100
+log.segment.delete.delay.ms=1000
+log.cleaner.backoff.ms=100
 ";
 
 /// Running nodes.
@@ -65,18 +75,31 @@ impl Kafka {
         Self::start_nodes(1).await
     }
 
+    /// One node that drops and compacts old records as soon as it may.
+    pub async fn start_sweeping() -> Result<Self, Fault> {
+        Self::start_with(1, SWEEPING).await
+    }
+
     /// So many nodes; returns when all of them serve.
     pub async fn start_nodes(count: usize) -> Result<Self, Fault> {
+        Self::start_with(count, "").await
+    }
+
+    async fn start_with(count: usize, more: &str) -> Result<Self, Fault> {
         let ports = (0..count).map(|_| Ports::free()).collect::<Result<Vec<_>, _>>()?;
-        let mut nodes = Vec::new();
+        let (mut nodes, mut formats) = (Vec::new(), JoinSet::new());
         for at in 0..count {
             let folder = Folder::new()?;
             folder.write("log4j2.properties", LOGGING)?;
-            folder.write("server.properties", &properties(folder.path(), &ports, at))?;
-            format(&folder)?;
+            folder.write("server.properties", &(properties(folder.path(), &ports, at) + more))?;
+            formats.spawn_blocking(move || format(&folder).map(|()| (at, folder)));
+        }
+        for formatted in formats.join_all().await {
+            let (at, folder) = formatted?;
             let command = command(&folder)?;
             nodes.push(Node { server: Server::start(NAME, folder, command)?, ports: ports[at], starts: 1 });
         }
+        nodes.sort_by_key(|node| ports.iter().position(|ports| ports.client == node.ports.client));
         let mut kafka = Self { nodes };
         for node in &mut kafka.nodes {
             node.ready().await?;
@@ -108,7 +131,12 @@ impl Kafka {
         self.nodes[node].server.kill()
     }
 
-    /// Starts a killed node on its folder and ports; returns when it serves.
+    /// Stops a node in good order: it hands over what it leads.
+    pub async fn stop(&mut self, node: usize) -> Result<(), Fault> {
+        self.nodes[node].server.stop("TERM").await
+    }
+
+    /// Starts a killed or stopped node on its folder and ports; returns when it serves.
     pub async fn start_again(&mut self, node: usize) -> Result<(), Fault> {
         let node = &mut self.nodes[node];
         let command = command(node.server.folder())?;
@@ -147,9 +175,12 @@ impl Ports {
 }
 
 fn java(folder: &Path) -> Result<Command, Fault> {
-    let jars = installed(NAME)?.join("*");
+    let place = installed(NAME)?;
+    let jars = place.join("*");
     let jars = jars.to_str().ok_or_else(|| fault("the folder of the jars is no text"))?.to_owned();
     let mut command = Command::new("java");
+    // Its classes as the virtual machine holds them; where they are not, or not of this machine, it loads them.
+    command.arg(format!("-XX:SharedArchiveFile={}", place.with_extension("jsa").display()));
     command.args(JAVA).arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()));
     command.args(["-cp", &jars]);
     Ok(command)
@@ -198,10 +229,6 @@ num.network.threads=2
 num.io.threads=2
 num.recovery.threads.per.data.dir=2
 log.index.size.max.bytes=1048576
-log.retention.check.interval.ms=100
-log.initial.task.delay.ms=100
-log.segment.delete.delay.ms=1000
-log.cleaner.backoff.ms=100
 log.cleaner.dedupe.buffer.size=4194304
 ",
         data = data.display(),

@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod redis;
 pub mod server;
 pub mod sink;
+pub mod soak;
 
 pub use parts::Parts;
 pub use server::Server;

@@ -14,13 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use loa_harness::ports::free_port;
 use loa_harness::wait::until;
 use loa_harness::{Fault, fault};
 use loa_sim::log::{LogLine, text_hash};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-
-use crate::server::free_port;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Where mail is between its acceptance and its end.

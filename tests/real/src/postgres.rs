@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use loa_harness::ports::free_port;
 use loa_harness::{Fault, wait_for};
 
-use crate::server::{Folder, Server, free_port, run};
+use crate::server::{Folder, Server, run};
 
 /// How long it may take to start; after a kill it first repeats what its journal says.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -43,8 +44,15 @@ impl Postgres {
 
     /// Makes an empty database; the URL that opens it.
     pub fn database(&self, name: &str) -> Result<String, Fault> {
-        run(self.client("createdb", &[name]))?;
+        self.databases(&[name])?;
         Ok(self.url(name))
+    }
+
+    /// Makes empty databases.
+    pub fn databases(&self, names: &[impl AsRef<str>]) -> Result<(), Fault> {
+        let mut psql = self.client("psql", &["--quiet", "--dbname", SUPERUSER]);
+        psql.args(names.iter().map(|name| format!("--command=create database {}", name.as_ref())));
+        run(psql)
     }
 
     /// The URL of a database, whether it is there or not.
@@ -68,8 +76,13 @@ impl Postgres {
         self.server.kill()
     }
 
-    /// Starts it again on the same port, with what was there. It refuses to start while one of the old processes lives, so
-    /// it is told again until it does.
+    /// Stops it in good order: connections are ended, what they had not committed is undone.
+    pub async fn stop(&mut self) -> Result<(), Fault> {
+        self.server.stop("INT").await
+    }
+
+    /// Starts it again on the same port, with what was there. After a kill it refuses to start while one of the old processes
+    /// lives, so it is told again until it does.
     pub async fn start_again(&mut self) -> Result<(), Fault> {
         wait_for("postgres is started again", READY_LIMIT, async || {
             self.server.start_again(command(self.programs.as_deref(), self.port))?;
@@ -93,7 +106,9 @@ impl Postgres {
 fn command(programs: Option<&Path>, port: u16) -> Command {
     let mut command = program(programs, "postgres");
     command.args(["-D", DATA, "-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-    command.args(["-c", "unix_socket_directories=", "-c", "fsync=on", "-c", "max_connections=200"]);
+    // What it shares between its processes lies in its folder, where a kill leaves nothing behind.
+    command.args(["-c", "unix_socket_directories=", "-c", "dynamic_shared_memory_type=mmap"]);
+    command.args(["-c", "fsync=on", "-c", "max_connections=500"]);
     command
 }
 

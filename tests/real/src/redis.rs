@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
+use loa_harness::ports::free_port;
 use loa_harness::{Fault, fault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::server::{Folder, Server, free_port};
+use crate::server::{Folder, Server};
 
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 1 << 16;
@@ -45,6 +46,11 @@ impl Redis {
     /// kill -9.
     pub fn kill(&mut self) -> Result<(), Fault> {
         self.server.kill()
+    }
+
+    /// Stops it in good order.
+    pub async fn stop(&mut self) -> Result<(), Fault> {
+        self.server.stop("TERM").await
     }
 
     /// Starts it again on the same port, empty.

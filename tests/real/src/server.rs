@@ -1,6 +1,5 @@
 //! One server of somebody else's as a child process.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +12,8 @@ use tempfile::TempDir;
 const NOBODY: u32 = 65_534;
 /// Lines of a server's output that a fault shows.
 const SHOWN_LINES: usize = 20;
+/// How long a server may take to stop in good order.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server and its folder.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Server {
         Ok(Self { name, child, folder })
     }
 
-    /// Starts the command on the same folder, after a kill.
+    /// Starts the command on the same folder, after a kill or a stop.
     pub fn start_again(&mut self, mut command: Command) -> Result<(), Fault> {
         self.kill()?;
         self.child = launch(self.name, &self.folder, &mut command)?;
@@ -93,6 +94,15 @@ impl Server {
         Ok(())
     }
 
+    /// Tells it by a signal to end in good order; returns when it has.
+    pub async fn stop(&mut self, signal: &str) -> Result<(), Fault> {
+        let (name, pid) = (self.name, self.pid().to_string());
+        if !Command::new("kill").args([&format!("-{signal}"), &pid]).status()?.success() {
+            return Err(fault(format!("{name} does not run")));
+        }
+        wait_for(name, STOP_LIMIT, async || Ok(self.child.try_wait()?)).await.map(drop)
+    }
+
     fn last_lines(&self) -> String {
         let printed = std::fs::read(output(self.name, &self.folder)).unwrap_or_default();
         let text = String::from_utf8_lossy(&printed).into_owned();
@@ -118,11 +128,6 @@ pub fn run(mut command: Command) -> Result<(), Fault> {
     }
     let [out, err] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     Err(fault(format!("{:?} failed ({}):\n{out}{err}", command.get_program(), done.status)))
-}
-
-/// A port of loopback that nobody listens on now.
-pub fn free_port() -> Result<u16, Fault> {
-    Ok(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?.local_addr()?.port())
 }
 
 /// Where `tests/real/install` has put what is not a Debian package.

@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use loa_harness::Fault;
+use loa_harness::ports::free_port;
 use loa_sim::log::{LogLine, lines};
 use tokio::net::TcpStream;
 
-use crate::server::{Folder, Server, free_port};
+use crate::server::{Folder, Server};
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 

@@ -5,7 +5,7 @@ use loa_contract::pb::event::v1::Channel;
 use loa_contract::pb::registry::v1 as registry;
 use loa_harness::plan::{self, DATASET};
 use loa_harness::seed::seed;
-use loa_harness::turns::{alone, beside_others};
+use loa_harness::turns::beside_others;
 use loa_harness::users::Users;
 use loa_harness::wait::{answer, patiently};
 use loa_harness::{Fault, Plan, Site, SiteOptions, TestResult};
@@ -44,9 +44,9 @@ async fn bad_rows_are_rejected_alone_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn bad_rows_are_rejected_alone_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    bad_rows(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    bad_rows(parts.site()?).await
 }
 
 async fn bad_rows(options: SiteOptions) -> TestResult {
@@ -142,9 +142,9 @@ async fn bad_rules_slots_states_and_sizes_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn bad_rules_slots_states_and_sizes_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    bad_requests(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    bad_requests(parts.site()?).await
 }
 
 async fn bad_requests(options: SiteOptions) -> TestResult {

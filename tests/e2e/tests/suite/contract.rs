@@ -9,7 +9,7 @@ use loa_contract::pb::{
     audience::v1 as audience, dispatch::v1 as dispatch, registry::v1 as registry, report::v1 as report,
 };
 use loa_harness::seed::seed;
-use loa_harness::turns::{alone, beside_others};
+use loa_harness::turns::beside_others;
 use loa_harness::users::Users;
 use loa_harness::wait::{answer, patiently};
 use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault, plan, wait_for};
@@ -366,9 +366,9 @@ async fn every_call_checks_rights_and_names_every_fault_in_a_storm() -> TestResu
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn every_call_checks_rights_and_names_every_fault_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    rights_and_faults(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    rights_and_faults(parts.site()?).await
 }
 
 async fn rights_and_faults(options: SiteOptions) -> TestResult {
@@ -431,9 +431,9 @@ async fn every_call_once_right_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn every_call_once_right_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    all_right(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    all_right(parts.site()?).await
 }
 
 async fn all_right(options: SiteOptions) -> TestResult {
@@ -596,9 +596,9 @@ async fn a_repeated_create_is_one_object_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn a_repeated_create_is_one_object_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    repeated_create(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    repeated_create(parts.site()?).await
 }
 
 async fn repeated_create(options: SiteOptions) -> TestResult {

@@ -2,7 +2,7 @@
 
 use loa_contract::pb::report::v1::FindRequest;
 use loa_harness::seed::seed;
-use loa_harness::turns::{alone, beside_others};
+use loa_harness::turns::beside_others;
 use loa_harness::{Plan, SiteOptions, TestResult, fault};
 use loa_real::Parts;
 use loa_sim::smsc::Receipts;
@@ -25,9 +25,9 @@ async fn a_person_is_found_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn a_person_is_found_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    scenario(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    scenario(parts.site()?).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {

@@ -3,7 +3,7 @@
 use loa_contract::pb::registry::v1 as registry;
 use loa_harness::plan::{self, approved, submit};
 use loa_harness::seed::seed;
-use loa_harness::turns::{alone, beside_others};
+use loa_harness::turns::beside_others;
 use loa_harness::users::client;
 use loa_harness::wait::{answer, patiently};
 use loa_harness::{Plan, SiteOptions, TestResult, fault};
@@ -31,9 +31,9 @@ async fn nobody_approves_what_they_wrote_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn nobody_approves_what_they_wrote_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    scenario(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    scenario(parts.site()?).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {

@@ -21,6 +21,7 @@ fn start(folder: &std::path::Path) -> Start {
         output: folder.join("output"),
         settings: Vec::new(),
         arguments: Vec::new(),
+        roles: Vec::new(),
         ca: None,
     }
 }

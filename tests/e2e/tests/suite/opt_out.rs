@@ -6,7 +6,7 @@ use loa_contract::pb::audience::v1::{AddSuppressionRequest, Suppression};
 use loa_domain::state::{Reason, RecipientState};
 use loa_harness::clock::unix_us;
 use loa_harness::seed::seed;
-use loa_harness::turns::{alone, beside_others};
+use loa_harness::turns::beside_others;
 use loa_harness::wait::patiently;
 use loa_harness::{Plan, SiteOptions, TestResult};
 use loa_real::Parts;
@@ -32,9 +32,9 @@ async fn who_opts_out_gets_nothing_more_in_a_storm() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn who_opts_out_gets_nothing_more_on_real_parts() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::start().await?;
-    scenario(parts.site()).await
+    let parts = Parts::shared().await?;
+    let _turn = beside_others().await;
+    scenario(parts.site()?).await
 }
 
 async fn scenario(options: SiteOptions) -> TestResult {

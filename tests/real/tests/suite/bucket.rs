@@ -1,11 +1,12 @@
 //! Account buckets of three processes on one Redis that is emptied, killed and started again.
 //!
-//! Must stay true: what all of them give in any second is at most the rate and one burst, whatever becomes of Redis.
+//! Must stay true: they measure, so each has the machine to itself; what all of them give in any second is at most the rate and one burst, whatever becomes of Redis.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use loa_domain::ids::AccountId;
+use loa_harness::turns::alone;
 use loa_harness::wait::until;
 use loa_harness::{Fault, say};
 use loa_ports::bucket::Bucket as _;
@@ -117,6 +118,7 @@ async fn questions(redis: &Redis) -> Result<u64, Fault> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn bucket_holds_whatever_becomes_of_redis() -> Result<(), Fault> {
+    let _turn = alone().await;
     let mut redis = Redis::start().await?;
     let mut nodes = Nodes::start(&redis)?;
     nodes.take_all();
@@ -162,6 +164,7 @@ async fn bucket_holds_whatever_becomes_of_redis() -> Result<(), Fault> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn bucket_slows_down_on_all_nodes() -> Result<(), Fault> {
+    let _turn = alone().await;
     let redis = Redis::start().await?;
     let mut nodes = Nodes::start(&redis)?;
     nodes.take_all();
@@ -184,6 +187,7 @@ async fn bucket_slows_down_on_all_nodes() -> Result<(), Fault> {
 #[tokio::test]
 #[ignore = "needs servers: make test-real"]
 async fn bucket_asks_nothing_while_nobody_takes() -> Result<(), Fault> {
+    let _turn = alone().await;
     let mut redis = Redis::start().await?;
     let mut nodes = Nodes::start(&redis)?;
     nodes.buckets[0].reach().await?;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use loa_harness::sims::Sims;
+use loa_harness::turns::beside_others;
 use loa_harness::wait::until;
 use loa_harness::{Fault, fault, say};
 use loa_real::postfix::Postfix;
@@ -25,30 +26,35 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test]
 #[ignore = "needs servers: make test-real"]
 async fn sinks_jsmpp_keeps_a_book_like_ours() -> Result<(), Fault> {
+    let _turn = beside_others().await;
     texts_are_in_its_book(jsmpp::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "needs servers: make test-real"]
 async fn sinks_node_smpp_keeps_a_book_like_ours() -> Result<(), Fault> {
+    let _turn = beside_others().await;
     texts_are_in_its_book(node_smpp::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "needs servers: make test-real"]
 async fn sinks_jsmpp_sends_a_receipt_until_it_is_acknowledged() -> Result<(), Fault> {
+    let _turn = beside_others().await;
     receipt_waits(jsmpp::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "needs servers: make test-real"]
 async fn sinks_node_smpp_sends_a_receipt_until_it_is_acknowledged() -> Result<(), Fault> {
+    let _turn = beside_others().await;
     receipt_waits(node_smpp::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "needs servers: make test-real"]
 async fn sinks_postfix_tells_whose_mail_it_took() -> Result<(), Fault> {
+    let _turn = beside_others().await;
     let mut postfix = Postfix::start().await?;
     mail(postfix.addr(), "one@loa", &["an@example.test", "Binh@example.test"]).await?;
     mail(postfix.addr(), "two@loa", &["an@example.test"]).await?;

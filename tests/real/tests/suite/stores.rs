@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use conformance::{Make, base, claims, dispatch, report, worlds};
+use loa_harness::turns::beside_others;
 use loa_harness::{TestResult, fault, say, wait_for};
 use loa_ports::lease::Leases as _;
 use loa_ports::store::{Outbox as _, OutboxRecord, StoreError};
@@ -55,6 +56,7 @@ impl Make for Databases {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn every_suite_holds_on_postgres() -> TestResult {
+    let _turn = beside_others().await;
     let databases = Databases::start().await?;
     base::holds(&databases).await;
     worlds::leases_hold(&databases).await;
@@ -69,6 +71,7 @@ async fn every_suite_holds_on_postgres() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn stores_are_opened_side_by_side_or_say_the_cure() -> TestResult {
+    let _turn = beside_others().await;
     let mut databases = Databases::start().await?;
     let url = databases.fresh()?;
     let mut starts = JoinSet::new();
@@ -98,6 +101,7 @@ async fn stores_are_opened_side_by_side_or_say_the_cure() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn one_of_many_takes_a_lease() -> TestResult {
+    let _turn = beside_others().await;
     const TAKERS: usize = 8;
     let databases = Databases::start().await?;
     let url = databases.fresh()?;
@@ -155,6 +159,7 @@ async fn write(db: &Db, number: i64) -> Result<(), StoreError> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn what_was_acknowledged_outlives_a_kill() -> TestResult {
+    let _turn = beside_others().await;
     let mut databases = Databases::start().await?;
     let db = Db::open_postgres(&databases.fresh()?, "role").await?;
     let (book, numbers, stop) = (Arc::new(Book::default()), Arc::new(AtomicI64::new(0)), CancellationToken::new());
@@ -206,6 +211,7 @@ async fn what_was_acknowledged_outlives_a_kill() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs servers: make test-real"]
 async fn a_stopped_owner_holds_a_row_only_for_a_while() -> TestResult {
+    let _turn = beside_others().await;
     let databases = Databases::start().await?;
     let url = databases.fresh()?;
     let (stopped, next) = (Db::open_postgres(&url, "role").await?, Db::open_postgres(&url, "role").await?);
