@@ -14,6 +14,7 @@ pub mod clock;
 pub mod cluster;
 pub mod http;
 pub mod kills;
+pub mod leases;
 pub mod plan;
 pub mod process;
 pub mod secrets;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use loa::keys::Keys;
+use loa::keys::{Keys, SYSTEM};
 use loa::place::Addresses;
 use loa_runtime::config::{Config, DEFAULT, DEV, Layers};
 use tokio::process::{Child, Command};
@@ -47,9 +47,13 @@ pub struct Start {
     pub arguments: Vec<String>,
     /// The CA by which it is known, if it speaks TLS.
     pub ca: Option<PathBuf>,
+    /// Its disk will be filled: see [`Process::fill_disk`].
+    pub fills_disk: bool,
+    /// `loa run` with these roles alone, as an operator configures it, instead of `loa dev`.
+    pub roles: Option<&'static str>,
 }
 
-/// A running `loa dev`.
+/// A running `loa dev` or `loa run`.
 pub struct Process {
     start: Start,
     child: Option<Child>,
@@ -129,9 +133,31 @@ impl Process {
     }
 
     fn signal(&self, name: &str) -> Result<(), Fault> {
-        let pid = self.child.as_ref().and_then(Child::id).ok_or_else(|| fault("not running"))?;
-        let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status()?;
-        if sent.success() { Ok(()) } else { Err(fault(format!("kill -{name} failed"))) }
+        signal(name, &[self.running()?])
+    }
+
+    fn running(&self) -> Result<u32, Fault> {
+        self.child.as_ref().and_then(Child::id).ok_or_else(|| fault("not running"))
+    }
+
+    /// From now on it cannot write to any file, as on a full disk. The kernel's limit on the size of files does it, which
+    /// needs no disk of its own and no rights; only of a process that was started for it.
+    pub fn fill_disk(&self) -> Result<(), Fault> {
+        self.limit_files("0")
+    }
+
+    /// There is room again.
+    pub fn free_disk(&self) -> Result<(), Fault> {
+        self.limit_files("unlimited")
+    }
+
+    fn limit_files(&self, size: &str) -> Result<(), Fault> {
+        if !self.start.fills_disk {
+            return Err(fault("the process was not started to have its disk filled"));
+        }
+        let (pid, limit) = (self.running()?.to_string(), format!("--fsize={size}:"));
+        let done = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status()?;
+        if done.success() { Ok(()) } else { Err(fault("prlimit failed")) }
     }
 
     /// Everything that all starts have printed.
@@ -147,6 +173,16 @@ impl Process {
     pub async fn metrics(&self) -> Result<String, Fault> {
         Ok(http::get(self.addresses.probes, "/metrics").await?.1)
     }
+}
+
+/// Sends a signal to processes.
+pub fn signal(name: &str, pids: &[u32]) -> Result<(), Fault> {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let sent = std::process::Command::new("sh")
+        .args(["-c", "kill \"$@\"", "kill", &format!("-{name}")])
+        .args(&pids)
+        .status()?;
+    if sent.success() { Ok(()) } else { Err(fault(format!("kill -{name} failed"))) }
 }
 
 /// What a Loa of `loa dev` with these settings goes by.
@@ -177,7 +213,14 @@ pub async fn tool(start: &Start, arguments: &[&str]) -> Result<(), Fault> {
 
 /// The binary with the settings of a start and no others.
 fn bare(start: &Start) -> Result<Command, Fault> {
-    let mut command = Command::new(binary()?);
+    let mut command = if start.fills_disk {
+        // The kernel's word about the limit would end the process; a full disk has none.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()?);
+        shell
+    } else {
+        Command::new(binary()?)
+    };
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOA_")) {
         command.env_remove(name);
     }
@@ -187,9 +230,15 @@ fn bare(start: &Start) -> Result<Command, Fault> {
 }
 
 async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
-    let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
+    let file = |kind: &str| {
+        let file = std::fs::File::create(start.output.join(format!("{number}.{kind}")))?;
+        if start.fills_disk { through_a_pipe(file) } else { Ok(Stdio::from(file)) }
+    };
     let mut command = bare(start)?;
-    command.args(["dev", "--port-base", "-1"]).args(&start.arguments);
+    match start.roles {
+        None => command.args(["dev", "--port-base", "-1"]).args(&start.arguments),
+        Some(roles) => command.arg("--config").arg(operators_file(&start.data)?).args(["run", "--roles", roles]),
+    };
     command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?).kill_on_drop(true);
     let mut child = command.spawn()?;
     let pid = child.id();
@@ -215,6 +264,30 @@ async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users),
             Err(fault(format!("{error}; it said:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))))
         }
     }
+}
+
+/// What `loa dev` has of itself, as an operator writes it: the simulated accounts and the users.
+fn operators_file(data: &Path) -> Result<PathBuf, Fault> {
+    std::fs::create_dir_all(data)?;
+    let mut text = DEV.to_owned();
+    let users = Keys::read_or_make(data).map_err(fault)?.demo_users();
+    // The roles' own key is not a user's.
+    for user in users.into_iter().filter(|user| user.name != SYSTEM) {
+        let rights: Vec<_> = user.rights.iter().map(|right| right.name()).collect();
+        let key: String = user.key_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        text += &format!("\n[[user]]\nname = {:?}\nkey_sha256 = {key:?}\nrights = {rights:?}\n", user.name);
+    }
+    let path = data.join("loa.toml");
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// Into a file that somebody else writes; who writes it ends with who is read.
+fn through_a_pipe(file: std::fs::File) -> std::io::Result<Stdio> {
+    let mut writer = std::process::Command::new("cat").stdin(Stdio::piped()).stdout(file).spawn()?;
+    let into = writer.stdin.take().ok_or_else(|| std::io::Error::other("no pipe"))?;
+    std::thread::spawn(move || writer.wait());
+    Ok(Stdio::from(into))
 }
 
 /// `sms.account.sim-a.rate` → `LOA__SMS__ACCOUNT__SIM-A__RATE`

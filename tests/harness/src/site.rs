@@ -23,7 +23,7 @@ use crate::sims::Sims;
 use crate::storm::{self, Storm, Weather};
 use crate::users::Users;
 use crate::wait::{patiently, wait_for};
-use crate::{Fault, Plan, capture, fault, plan};
+use crate::{Fault, Plan, capture, fault, http, plan};
 
 /// How long a campaign of a test may take.
 const FINISH_LIMIT: Duration = Duration::from_secs(150);
@@ -37,6 +37,8 @@ pub enum Kind {
     Storm(Weather),
     /// Two processes on parts outside of them, which these keys of the configuration name.
     Cluster(Vec<(String, String)>),
+    /// One process for each of these groups of roles, on such parts.
+    Roles(Vec<(String, String)>, Vec<&'static str>),
 }
 
 /// What a site is made of.
@@ -54,6 +56,10 @@ pub struct SiteOptions {
     pub ca: Option<PathBuf>,
     /// The clock of instances in this process.
     pub clock: Arc<TurnedClock>,
+    /// Their databases keep the machine's time when the clock is turned.
+    pub databases_keep_time: bool,
+    /// The disk of the process will be filled.
+    pub fills_disk: bool,
 }
 
 impl SiteOptions {
@@ -66,6 +72,8 @@ impl SiteOptions {
             any_hour: true,
             ca: None,
             clock: TurnedClock::new(),
+            databases_keep_time: false,
+            fills_disk: false,
         }
     }
 
@@ -143,23 +151,28 @@ impl Site {
         settings.push(("dispatch.demo_hours".to_owned(), options.any_hour.to_string()));
         settings.extend(options.settings);
         let data = folder.path().join("data");
-        let loa = match options.kind {
+        let (output, arguments) = (folder.path().join("output"), vec!["--no-sim".to_owned()]);
+        let SiteOptions { kind, ca, clock, databases_keep_time, fills_disk, .. } = options;
+        let loa = match kind {
             Kind::Process => {
-                let arguments = vec!["--no-sim".to_owned()];
-                let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
+                let start = Start { data, output, settings, arguments, ca, fills_disk, roles: None };
                 Loa::Process(Box::new(Process::start(start).await?))
             }
             Kind::Storm(weather) => {
-                let start = storm::Start { data, settings, weather, clock: options.clock, ca: options.ca };
+                let start = storm::Start { data, settings, weather, clock, databases_keep_time, ca };
                 Loa::Storm(Box::new(Storm::start(start).await?))
             }
             Kind::Cluster(parts) => {
                 // One bind for each process, so that both hand over.
                 let binds = ["sim-a", "sim-b"].map(|account| (format!("sms.account.{account}.binds"), "2".to_owned()));
                 settings.extend(binds.into_iter().chain(parts));
-                let arguments = vec!["--no-sim".to_owned()];
-                let start = Start { data, output: folder.path().join("output"), settings, arguments, ca: options.ca };
+                let start = Start { data, output, settings, arguments, ca, fills_disk, roles: None };
                 Loa::Cluster(Box::new(Cluster::start(start).await?))
+            }
+            Kind::Roles(parts, groups) => {
+                settings.extend(parts);
+                let start = Start { data, output, settings, arguments, ca, fills_disk, roles: None };
+                Loa::Cluster(Box::new(Cluster::start_roles(start, &groups).await?))
             }
         };
         Ok(Self { loa, sims, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
@@ -241,8 +254,10 @@ impl Site {
         match &mut self.loa {
             Loa::Process(process) => process.start_again().await,
             Loa::Cluster(cluster) => {
-                cluster.first().start_again().await?;
-                cluster.second().start_again().await
+                for process in cluster.all() {
+                    process.start_again().await?;
+                }
+                Ok(())
             }
             Loa::Storm(_) => Err(fault("this site runs no process")),
         }
@@ -376,6 +391,15 @@ impl Site {
             if sms + mail >= least { Ok(Some(())) } else { Err(fault(format!("{sms} texts, {mail} mails of {least}"))) }
         })
         .await
+    }
+
+    /// What /ready says, of each that runs.
+    pub async fn ready(&self) -> Result<Vec<(u16, String)>, Fault> {
+        let mut answers = Vec::new();
+        for addresses in self.addresses() {
+            answers.push(http::get(addresses.probes, "/ready").await?);
+        }
+        Ok(answers)
     }
 
     /// Everything that Loa has printed, and its metrics.

@@ -34,9 +34,19 @@ impl Parts {
 
     /// A site of two processes on them.
     pub fn site(&self) -> SiteOptions {
+        SiteOptions::of(Kind::Cluster(self.settings()))
+    }
+
+    /// A site of one process for each group of roles on them; users talk to the first.
+    pub fn site_of(&self, groups: &[&'static str]) -> SiteOptions {
+        SiteOptions::of(Kind::Roles(self.settings(), groups.to_vec()))
+    }
+
+    /// What every process on them is told.
+    pub fn settings(&self) -> Vec<(String, String)> {
         let text = |key: &str, value: &str| (key.to_owned(), format!("{value:?}"));
         let number = |key: &str, value: u32| (key.to_owned(), value.to_string());
-        SiteOptions::of(Kind::Cluster(vec![
+        vec![
             text("log.kind", "kafka"),
             text("log.brokers", &self.kafka.brokers()),
             number("log.replication", 1),
@@ -44,6 +54,6 @@ impl Parts {
             text("store.kind", "postgres"),
             text("store.url", &self.store_url),
             text("redis.url", &self.redis.url()),
-        ]))
+        ]
     }
 }

@@ -22,6 +22,8 @@ fn start(folder: &std::path::Path) -> Start {
         settings: Vec::new(),
         arguments: Vec::new(),
         ca: None,
+        fills_disk: false,
+        roles: None,
     }
 }
 
