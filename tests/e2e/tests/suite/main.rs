@@ -3,6 +3,7 @@
 //! Must stay true: a behaviour that is promised in every weather is tested on the binary and in a storm.
 
 mod bad_input;
+mod call;
 mod campaign_runs;
 mod cancel;
 mod contract;
