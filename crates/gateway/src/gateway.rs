@@ -6,7 +6,7 @@
 //! Must stay true: on stop nothing new is taken, what has not left is given back, what has left is settled and published,
 //! and only then are the leases free.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,8 +86,8 @@ pub async fn run<M: Medium>(
     let keeper = LeaseKeeper::start(ctx, leases, "", wants).await?;
     let turns = engine.start();
     let (drained, mut ended) = mpsc::channel(DRAINED_WAITING_MAX);
-    let (open, told) = (HashMap::new(), HashMap::new());
-    let mut work = Work { engine: Arc::clone(&engine), keeper, lines, turns, others, open, told, drained };
+    let (open, told, away) = (HashMap::new(), HashMap::new(), HashSet::new());
+    let mut work = Work { engine: Arc::clone(&engine), keeper, lines, turns, others, open, told, away, drained };
     let outcome = work.serve(ctx, &mut ended).await;
     work.stop(ctx).await;
     outcome
@@ -101,6 +101,8 @@ struct Work<M: Medium> {
     others: Option<mpsc::Sender<Change>>,
     open: HashMap<(usize, u32), Box<dyn Line>>,
     told: HashMap<usize, Told>,
+    /// Accounts of which no line is open, as far as that was told.
+    away: HashSet<usize>,
     /// Lines that were closed for another node, once everything they sent is settled.
     drained: mpsc::Sender<Held>,
 }
@@ -127,6 +129,7 @@ impl<M: Medium> Work<M> {
                     for ((account, slot), line) in &self.open {
                         self.engine.line_in_flight(*account, *slot, line.in_flight());
                     }
+                    self.tell_who_is_away(ctx);
                     self.announce(ctx, true).await;
                 }
             }
@@ -179,6 +182,35 @@ impl<M: Medium> Work<M> {
 
     fn account_of(&self, held: &Held) -> Option<usize> {
         self.engine.accounts().iter().position(|account| lease_kind(&account.spec) == held.kind)
+    }
+
+    /// Names an account of which this process holds lines and none can be opened, until one is.
+    fn tell_who_is_away(&mut self, ctx: &Ctx) {
+        for (number, account) in self.engine.accounts().iter().enumerate() {
+            let (id, states) = (account.spec.id.as_str(), account.line_states());
+            let condition = format!("{} account {id}", M::CHANNEL);
+            let why = states.iter().map(|(_, line)| &line.last_error).find(|error| !error.is_empty());
+            match (states.is_empty(), states.iter().any(|(_, line)| line.open), why) {
+                (true, ..) => {
+                    self.away.remove(&number);
+                    ctx.readiness().forgets(&condition);
+                }
+                (_, true, _) => {
+                    ctx.readiness().holds(&condition);
+                    if self.away.remove(&number) {
+                        tracing::info!(account = id, "the account is open again");
+                    }
+                }
+                (.., None) => {} // being opened, or nothing to do
+                (.., Some(why)) => {
+                    let code = "LOA-203";
+                    ctx.readiness().notes(&condition, format!("{code} nothing leaves through it: {why}"));
+                    if self.away.insert(number) {
+                        tracing::error!(account = id, code, %why, "no line of the account is open; nothing leaves through it");
+                    }
+                }
+            }
+        }
     }
 
     /// Tells control.v1 what the accounts can take: by the holder of the lowest line, on change and every 5 s.

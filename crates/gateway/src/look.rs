@@ -1,16 +1,23 @@
 //! The last look: may this message leave now?
 //!
 //! Must stay true: nothing of bulk or normal leaves unless control.v1 and blocks.v1 were known to their end at most 1.5 s
-//! ago, and no bulk by a clock that differs from the database's by more than 5 s; a block is decided by the function that
-//! decides releases.
+//! ago, and no bulk by a clock that differs from the database's by more than 5 s, neither ours nor the one that released it;
+//! a block is decided by the function that decides releases.
 
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::{Class, Lane};
 use loa_domain::ids::CampaignId;
+use loa_domain::limits::HAND_OVER_S;
 use loa_domain::policy::{CampaignFacts, Consent, PersonFacts, Verdict, verdict};
 use loa_domain::state::Returned;
+use loa_runtime::clocks::STOP_US;
 use loa_runtime::control::ControlView;
 use tokio::sync::watch;
+
+/// A bulk release may be handed over no longer than this from now: it is made for [`HAND_OVER_S`], by a clock that is right
+/// within [`STOP_US`], as ours is. One that seems to have longer was made by a clock that has been set back since, perhaps
+/// outside the hours.
+const BULK_AHEAD_US: i64 = HAND_OVER_S * 1_000_000 + 2 * STOP_US;
 
 /// What the look finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +91,10 @@ pub fn at_campaign(leaving: Leaving, now_us: i64, fresh: bool) -> Look {
     use CampaignState as S;
     match leaving.state {
         _ if now_us >= leaving.hand_over_by_us => Look::Back(Returned::Late),
+        // While our own clock is wrong, it judges nobody's.
+        _ if leaving.lane == Lane::Bulk && fresh && leaving.hand_over_by_us > now_us.saturating_add(BULK_AHEAD_US) => {
+            Look::Back(Returned::Late)
+        }
         Some(S::Cancelled) => Look::Back(Returned::Cancelled),
         Some(S::Paused | S::Halted) => Look::Back(Returned::Paused),
         Some(S::Done) => Look::Back(Returned::Late),
@@ -131,6 +142,21 @@ mod tests {
         check(Lane::Bulk, None, 99, true, Look::Hold);
         check(Lane::Bulk, None, 100, true, Look::Back(Returned::Late));
         check(Lane::Urgent, Some(S::Scheduled), 99, true, Look::Hold);
+    }
+
+    #[test]
+    fn a_bulk_release_of_a_clock_ahead_goes_back() {
+        #[track_caller]
+        fn check(lane: Lane, left_s: i64, fresh: bool, expected: Look) {
+            let leaving = Leaving { lane, hand_over_by_us: left_s * 1_000_000, state: Some(S::Running) };
+            assert_eq!(at_campaign(leaving, 0, fresh), expected, "{lane} {left_s} {fresh}");
+        }
+        check(Lane::Bulk, 20, true, Look::Go);
+        check(Lane::Bulk, 30, true, Look::Go); // both clocks as wrong as they may be
+        check(Lane::Bulk, 31, true, Look::Back(Returned::Late));
+        check(Lane::Bulk, 31, false, Look::Hold);
+        check(Lane::Normal, 31, true, Look::Go);
+        check(Lane::Urgent, 3_600, true, Look::Go);
     }
 
     #[test]

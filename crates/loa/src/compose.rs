@@ -12,6 +12,7 @@ mod logs;
 mod parts;
 mod reach;
 mod stores;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -61,6 +62,8 @@ pub struct Options {
     pub inbox: Option<Arc<dyn loa_console::Inboxes>>,
     /// The clock, if a test turns it.
     pub clock: Option<Arc<dyn Clock>>,
+    /// The databases' clock, if a test has them keep another time than `clock`.
+    pub databases_clock: Option<Arc<dyn Clock>>,
     /// Addresses of the simulators, for `run.json`.
     pub sims: (Option<SocketAddr>, Option<SocketAddr>),
 }
@@ -106,8 +109,8 @@ pub(crate) struct Base {
     pub(crate) view: ControlView,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Readiness,
-    /// A test turns the clock.
-    pub(crate) is_clock_given: bool,
+    /// The databases' clock, if a test turns it.
+    pub(crate) databases_clock: Option<Arc<dyn Clock>>,
     pub(crate) endpoint: String,
     pub(crate) faults: Option<StoreFaults>,
 }
@@ -131,7 +134,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         None => Arc::new(Place::open(&config.node.data, false).map_err(Failure::Failed)?),
     };
     let hash_key = place.hash_key(config.node.hash_key.as_deref()).map_err(Failure::Failed)?;
-    let is_clock_given = options.clock.is_some();
+    let databases_clock = options.databases_clock.or_else(|| options.clock.clone());
     let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
     let (users, system_key) = users(&config, options.keys.as_ref())?;
     let ctx = Ctx::new(CtxParts {
@@ -150,7 +153,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
     };
     let view = ControlView::start(&ctx, Arc::clone(&log)).await.map_err(|error| Failure::of(&error))?;
     same_installation(&view, log.as_ref(), &hash_key, ctx.now_us()).await?;
-    let readiness = Readiness::default();
+    let readiness = ctx.readiness().clone();
     let endpoint = own_url(&config, addresses.grpc);
     let base = Base {
         ctx: ctx.clone(),
@@ -159,7 +162,7 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         view: view.clone(),
         clock,
         readiness: readiness.clone(),
-        is_clock_given,
+        databases_clock,
         endpoint,
         faults: options.store_faults,
     };
@@ -177,11 +180,8 @@ pub async fn compose(config: Config, roles: &[Role], options: Options) -> Result
         metrics: ctx.metrics().clone(),
     }));
     built.parts.push(Box::new(ClockWatch { databases: built.databases, readiness: readiness.clone() }));
-    built.parts.push(Box::new(parts::Upkeep {
-        log: Arc::clone(&base.log),
-        view: view.clone(),
-        readiness: readiness.clone(),
-    }));
+    let log = Arc::clone(&base.log);
+    built.parts.push(Box::new(upkeep::Upkeep::new(&config, log, view.clone(), readiness.clone())));
     addresses.write(&place.path)?;
     Ok(Cluster { ctx, addresses, readiness, view, config, parts: built.parts, own_log, _place: place, telemetry })
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::clocks::Clocks;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::probes::Readiness;
 
 /// The context; cheap to clone.
 #[derive(Clone)]
@@ -39,6 +40,7 @@ struct Inner {
     metrics: Metrics,
     peers: Peers,
     clocks: Clocks,
+    readiness: Readiness,
 }
 
 /// What a context is made of.
@@ -72,6 +74,7 @@ impl Ctx {
             metrics,
             peers,
             clocks: Clocks::default(),
+            readiness: Readiness::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -183,6 +186,11 @@ impl Ctx {
     /// Whether this process's wall clock agrees with the databases'.
     pub fn clocks(&self) -> &Clocks {
         &self.inner.clocks
+    }
+
+    /// What /ready says; whoever watches a condition tells it here.
+    pub fn readiness(&self) -> &Readiness {
+        &self.inner.readiness
     }
 
     /// The other roles.

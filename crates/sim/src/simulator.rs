@@ -95,6 +95,18 @@ impl<W: World> Simulator<W> {
         self.world.controls().hang_ups.send_modify(|times| *times += 1);
     }
 
+    /// Is out of reach from now on: nothing is accepted, and every connection is cut without a word. What it knows stays.
+    pub async fn leave(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Can be reached again, where it was.
+    pub async fn come_back(&mut self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.addr).await?;
+        self.tasks.spawn(accept(listener, Arc::clone(&self.world)));
+        Ok(())
+    }
+
     /// Serves one connection that was accepted elsewhere (TLS, in memory); returns when it has ended.
     pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S, W>
     where
@@ -249,6 +261,18 @@ mod tests {
         assert_eq!(before.read(&mut [0]).await.unwrap(), 0, "it is closed");
         let (_after, heard) = connect(&simulator).await;
         assert_eq!(heard, 8);
+        simulator.stop().await;
+    }
+
+    #[tokio::test]
+    async fn who_left_comes_back_to_the_same_place() {
+        let mut simulator = start().await;
+        let (mut held, _) = connect(&simulator).await;
+        simulator.leave().await;
+        assert_eq!(held.read(&mut [0]).await.unwrap_or(0), 0, "it is cut");
+        assert!(TcpStream::connect(simulator.addr()).await.is_err(), "nothing is accepted");
+        simulator.come_back().await.unwrap();
+        assert_eq!(connect(&simulator).await.1, 7, "the same world");
         simulator.stop().await;
     }
 

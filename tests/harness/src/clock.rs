@@ -33,6 +33,11 @@ impl TurnedClock {
         self.ahead_us.store(hour * HOUR_US - of_day, Ordering::SeqCst);
     }
 
+    /// Turns the wall ahead, or back.
+    pub fn turn_by(&self, us: i64) {
+        self.ahead_us.fetch_add(us, Ordering::SeqCst);
+    }
+
     /// How far it is ahead of the machine's; negative = behind.
     pub fn ahead_us(&self) -> i64 {
         self.ahead_us.load(Ordering::SeqCst)

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod holds;
 pub mod http;
 pub mod kills;
+pub mod leases;
 pub mod notice;
 pub mod plan;
 pub mod ports;

@@ -50,6 +50,8 @@ pub struct Start {
     pub roles: Vec<Role>,
     /// The CA by which it is known, if it speaks TLS.
     pub ca: Option<PathBuf>,
+    /// Its disk will be filled: see [`Process::fill_disk`].
+    pub fills_disk: bool,
 }
 
 /// A running `loa`.
@@ -138,9 +140,31 @@ impl Process {
     }
 
     fn signal(&self, name: &str) -> Result<(), Fault> {
-        let pid = self.child.as_ref().and_then(Child::id).ok_or_else(|| fault("not running"))?;
-        let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status()?;
-        if sent.success() { Ok(()) } else { Err(fault(format!("kill -{name} failed"))) }
+        signal(name, &[self.running()?])
+    }
+
+    fn running(&self) -> Result<u32, Fault> {
+        self.child.as_ref().and_then(Child::id).ok_or_else(|| fault("not running"))
+    }
+
+    /// From now on it cannot write to any file, as on a full disk. The kernel's limit on the size of files does it, which
+    /// needs no disk of its own and no rights; only of a process that was started for it.
+    pub fn fill_disk(&self) -> Result<(), Fault> {
+        self.limit_files("0")
+    }
+
+    /// There is room again.
+    pub fn free_disk(&self) -> Result<(), Fault> {
+        self.limit_files("unlimited")
+    }
+
+    fn limit_files(&self, size: &str) -> Result<(), Fault> {
+        if !self.start.fills_disk {
+            return Err(fault("the process was not started to have its disk filled"));
+        }
+        let (pid, limit) = (self.running()?.to_string(), format!("--fsize={size}:"));
+        let done = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status()?;
+        if done.success() { Ok(()) } else { Err(fault("prlimit failed")) }
     }
 
     /// Everything that all starts have printed.
@@ -156,6 +180,16 @@ impl Process {
     pub async fn metrics(&self) -> Result<String, Fault> {
         Ok(http::get(self.addresses.probes, "/metrics").await?.1)
     }
+}
+
+/// Sends a signal to processes.
+pub fn signal(name: &str, pids: &[u32]) -> Result<(), Fault> {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let sent = std::process::Command::new("sh")
+        .args(["-c", "kill \"$@\"", "kill", &format!("-{name}")])
+        .args(&pids)
+        .status()?;
+    if sent.success() { Ok(()) } else { Err(fault(format!("kill -{name} failed"))) }
 }
 
 /// What a Loa of `loa dev` with these settings goes by.
@@ -186,7 +220,14 @@ pub async fn tool(start: &Start, arguments: &[&str]) -> Result<(), Fault> {
 
 /// The binary with the settings of a start and no others.
 fn bare(start: &Start) -> Result<Command, Fault> {
-    let mut command = Command::new(binary()?);
+    let mut command = if start.fills_disk {
+        // The kernel's word about the limit would end the process; a full disk has none.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()?);
+        shell
+    } else {
+        Command::new(binary()?)
+    };
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOA_")) {
         command.env_remove(name);
     }
@@ -196,7 +237,10 @@ fn bare(start: &Start) -> Result<Command, Fault> {
 }
 
 async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
-    let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
+    let file = |kind: &str| {
+        let file = std::fs::File::create(start.output.join(format!("{number}.{kind}")))?;
+        if start.fills_disk { through_a_pipe(file) } else { Ok(Stdio::from(file)) }
+    };
     let mut command = bare(start)?;
     match start.roles.as_slice() {
         [] => command.args(["dev", "--port-base", "-1"]),
@@ -230,6 +274,14 @@ async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users),
             Err(fault(format!("{error}; it said:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))))
         }
     }
+}
+
+/// Into a file that somebody else writes; who writes it ends with who is read.
+fn through_a_pipe(file: std::fs::File) -> std::io::Result<Stdio> {
+    let mut writer = std::process::Command::new("cat").stdin(Stdio::piped()).stdout(file).spawn()?;
+    let into = writer.stdin.take().ok_or_else(|| std::io::Error::other("no pipe"))?;
+    std::thread::spawn(move || writer.wait());
+    Ok(Stdio::from(into))
 }
 
 /// `sms.account.sim-a.rate` → `LOA__SMS__ACCOUNT__SIM-A__RATE`

@@ -42,6 +42,19 @@ impl Sims {
         ]
     }
 
+    /// Carrier and mail server are out of reach, in the middle of everything.
+    pub async fn leave(&mut self) {
+        self.smsc.leave().await;
+        self.mail.leave().await;
+    }
+
+    /// Both can be reached again.
+    pub async fn come_back(&mut self) -> Result<(), Fault> {
+        self.smsc.come_back().await?;
+        self.mail.come_back().await?;
+        Ok(())
+    }
+
     /// Texts and mails accepted so far.
     pub fn accepted(&self) -> (u64, u64) {
         (self.smsc.stats().accepted, self.mail.stats().accepted)

@@ -23,7 +23,7 @@ use crate::sims::Sims;
 use crate::storm::{self, Storm, Weather};
 use crate::users::Users;
 use crate::wait::{patiently, wait_for};
-use crate::{Fault, Plan, capture, fault, plan};
+use crate::{Fault, Plan, capture, fault, http, plan};
 
 /// How long a campaign of a test may take.
 const FINISH_LIMIT: Duration = Duration::from_secs(150);
@@ -56,6 +56,10 @@ pub struct SiteOptions {
     pub ca: Option<PathBuf>,
     /// The clock of instances in this process.
     pub clock: Arc<TurnedClock>,
+    /// Their databases keep the machine's time when the clock is turned.
+    pub databases_keep_time: bool,
+    /// The disk of the process will be filled.
+    pub fills_disk: bool,
 }
 
 impl SiteOptions {
@@ -68,6 +72,8 @@ impl SiteOptions {
             any_hour: true,
             ca: None,
             clock: TurnedClock::new(),
+            databases_keep_time: false,
+            fills_disk: false,
         }
     }
 
@@ -144,19 +150,21 @@ impl Site {
         settings.push(("telemetry.level".to_owned(), format!("\"{}\"", capture::LEVEL)));
         settings.push(("dispatch.demo_hours".to_owned(), options.any_hour.to_string()));
         settings.extend(options.settings);
+        let SiteOptions { kind, ca, clock, databases_keep_time, fills_disk, .. } = options;
         let start = Start {
             data: folder.path().join("data"),
             output: folder.path().join("output"),
             settings,
             arguments: vec!["--no-sim".to_owned()],
             roles: Vec::new(),
-            ca: options.ca,
+            ca,
+            fills_disk,
         };
-        let loa = match options.kind {
+        let loa = match kind {
             Kind::Process => Loa::Process(Box::new(Process::start(start).await?)),
             Kind::Storm(weather) => {
                 let Start { data, settings, ca, .. } = start;
-                let start = storm::Start { data, settings, weather, clock: options.clock, ca };
+                let start = storm::Start { data, settings, weather, clock, databases_keep_time, ca };
                 Loa::Storm(Box::new(Storm::start(start).await?))
             }
             Kind::Cluster(parts) => Loa::Cluster(Box::new(Cluster::start(on_parts(start, parts)).await?)),
@@ -373,6 +381,15 @@ impl Site {
             if sms + mail >= least { Ok(Some(())) } else { Err(fault(format!("{sms} texts, {mail} mails of {least}"))) }
         })
         .await
+    }
+
+    /// What /ready says, of each that runs.
+    pub async fn ready(&self) -> Result<Vec<(u16, String)>, Fault> {
+        let mut answers = Vec::new();
+        for addresses in self.addresses() {
+            answers.push(http::get(addresses.probes, "/ready").await?);
+        }
+        Ok(answers)
     }
 
     /// Everything that Loa has printed, and its metrics.

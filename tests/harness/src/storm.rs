@@ -15,6 +15,7 @@ use loa::exit::Failure;
 use loa::keys::Keys;
 use loa::place::{Addresses, Place};
 use loa_embedded::EmbeddedLog;
+use loa_ports::clock::{Clock, SystemClock};
 use loa_ports::lease::Leases as _;
 use loa_runtime::Role;
 use loa_runtime::config::Config;
@@ -101,6 +102,8 @@ pub struct Start {
     pub weather: Weather,
     /// The clock of both.
     pub clock: Arc<TurnedClock>,
+    /// The databases keep the machine's time when the clock is turned.
+    pub databases_keep_time: bool,
     /// The CA by which they are known, if they speak TLS.
     pub ca: Option<PathBuf>,
 }
@@ -174,12 +177,14 @@ impl Storm {
 
     fn options(&self, seed: u64) -> Options {
         let share = self.start.weather.commits;
+        let machine = || Arc::new(SystemClock::new()) as Arc<dyn Clock>;
         Options {
             log: Some(Arc::clone(&self.log) as _),
             store_faults: (share > 0.0).then_some(StoreFaults { seed, share }),
             place: Some(Arc::clone(&self.place)),
             keys: Some(self.keys.clone()),
             clock: Some(Arc::clone(&self.start.clock) as _),
+            databases_clock: self.start.databases_keep_time.then(machine),
             ..Options::default()
         }
     }

@@ -136,6 +136,16 @@ impl Kafka {
         self.nodes[node].server.stop("TERM").await
     }
 
+    /// SIGSTOP of a node: it keeps its connections and answers nothing.
+    pub fn freeze(&self, node: usize) -> Result<(), Fault> {
+        self.nodes[node].server.freeze()
+    }
+
+    /// SIGCONT of a node.
+    pub fn thaw(&self, node: usize) -> Result<(), Fault> {
+        self.nodes[node].server.thaw()
+    }
+
     /// Starts a killed or stopped node on its folder and ports; returns when it serves.
     pub async fn start_again(&mut self, node: usize) -> Result<(), Fault> {
         let node = &mut self.nodes[node];

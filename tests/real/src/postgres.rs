@@ -81,6 +81,16 @@ impl Postgres {
         self.server.stop("INT").await
     }
 
+    /// SIGSTOP: it keeps its connections and answers nothing.
+    pub fn freeze(&self) -> Result<(), Fault> {
+        self.server.freeze()
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<(), Fault> {
+        self.server.thaw()
+    }
+
     /// Starts it again on the same port, with what was there. After a kill it refuses to start while one of the old processes
     /// lives, so it is told again until it does.
     pub async fn start_again(&mut self) -> Result<(), Fault> {

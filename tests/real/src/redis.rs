@@ -53,6 +53,16 @@ impl Redis {
         self.server.stop("TERM").await
     }
 
+    /// SIGSTOP: it keeps its connections and answers nothing.
+    pub fn freeze(&self) -> Result<(), Fault> {
+        self.server.freeze()
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<(), Fault> {
+        self.server.thaw()
+    }
+
     /// Starts it again on the same port, empty.
     pub async fn start_again(&mut self) -> Result<(), Fault> {
         self.server.start_again(command(self.port))?;

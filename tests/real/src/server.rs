@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use loa_harness::process::signal;
 use loa_harness::{Fault, fault, wait_for};
 use tempfile::TempDir;
 
@@ -101,6 +102,25 @@ impl Server {
             return Err(fault(format!("{name} does not run")));
         }
         wait_for(name, STOP_LIMIT, async || Ok(self.child.try_wait()?)).await.map(drop)
+    }
+
+    /// SIGSTOP: it keeps its connections and answers nothing; nor do the processes that it has started.
+    pub fn freeze(&self) -> Result<(), Fault> {
+        signal("STOP", &[self.pid()])?; // first: it starts no others from here on
+        self.signal_children("STOP")
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) -> Result<(), Fault> {
+        self.signal_children("CONT")?;
+        signal("CONT", &[self.pid()])
+    }
+
+    fn signal_children(&self, name: &str) -> Result<(), Fault> {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let children = children.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+        if children.is_empty() { Ok(()) } else { signal(name, &children) }
     }
 
     fn last_lines(&self) -> String {

@@ -27,7 +27,7 @@ use loa_domain::ids::AccountId;
 use loa_ports::bucket::{Bucket, Taken};
 use loa_ports::clock::Clock;
 use redis::Client;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use cell::{ALL_SHARES, AWAY_AFTER, BLOCK, GATHERS, LIFE, OPENS_AFTER, STEP, STEP_BURST, burst, urgent_share};
 use cell::{Cell, Question};
@@ -36,6 +36,8 @@ use link::Link;
 
 /// Questions of one round trip; the other accounts' come with the next.
 const QUESTIONS_MAX: usize = 256;
+/// A Redis that was told to be away is asked this often whether it is back while nobody takes.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Buckets that all processes on one Redis share.
 pub struct RedisBucket {
@@ -45,6 +47,8 @@ pub struct RedisBucket {
     cells: Mutex<HashMap<AccountId, Cell>>,
     /// Somebody wants parts of an account that nobody wanted any of.
     wake: Notify,
+    /// Why Redis does not answer, once that was told.
+    silent: watch::Sender<Option<String>>,
 }
 
 /// Since when Redis is silent, as the log has it.
@@ -59,7 +63,19 @@ impl RedisBucket {
     /// [`RedisBucket::run`] runs, but for shares.
     pub fn new(url: &str, prefix: &str, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let client = Client::open(url).map_err(Error::Url)?;
-        Ok(Self { clock, client, prefix: prefix.to_owned(), cells: Mutex::default(), wake: Notify::new() })
+        Ok(Self {
+            clock,
+            client,
+            prefix: prefix.to_owned(),
+            cells: Mutex::default(),
+            wake: Notify::new(),
+            silent: watch::Sender::new(None),
+        })
+    }
+
+    /// Why Redis does not answer and each node goes by its share; changes with it.
+    pub fn silent(&self) -> watch::Receiver<Option<String>> {
+        self.silent.subscribe()
     }
 
     /// Whether this process goes by its share of the account, since Redis is silent.
@@ -92,10 +108,17 @@ impl RedisBucket {
                     None => std::future::pending().await,
                 }
             };
+            // Nobody takes, so nobody would notice that it is back.
+            let asks_for_itself = silence.told && next.is_none();
             tokio::select! {
                 () = &mut stopping, if !stopped => stopped = true,
                 () = self.wake.notified() => {}
                 () = sleep => {}
+                () = tokio::time::sleep(ASKED_AGAIN), if asks_for_itself => {
+                    if link.ping().await.is_ok() {
+                        self.ends(&mut silence);
+                    }
+                }
             }
         }
     }
@@ -119,7 +142,8 @@ impl RedisBucket {
                         cell.answered(now, question, answer);
                     }
                 }
-                silence.ends(now);
+                drop(cells);
+                self.ends(silence);
             }
             Err(error) => {
                 for (account, question) in &questions {
@@ -128,8 +152,17 @@ impl RedisBucket {
                     }
                 }
                 cells.values_mut().for_each(|cell| cell.unanswered(now, None));
-                silence.goes_on(began, now, &error);
+                drop(cells);
+                if silence.goes_on(began, now, &error) {
+                    self.silent.send_replace(Some(error.to_string()));
+                }
             }
+        }
+    }
+
+    fn ends(&self, silence: &mut Silence) {
+        if silence.ends(self.clock.monotonic()) {
+            self.silent.send_replace(None);
         }
     }
 
@@ -202,21 +235,27 @@ impl fmt::Debug for RedisBucket {
 }
 
 impl Silence {
-    fn goes_on(&mut self, began: Duration, now: Duration, error: &Error) {
+    /// Whether it is told now.
+    fn goes_on(&mut self, began: Duration, now: Duration, error: &Error) -> bool {
         let since = *self.since.get_or_insert(began);
-        if !self.told && now.saturating_sub(since) >= AWAY_AFTER {
+        let tells = !self.told && now.saturating_sub(since) >= AWAY_AFTER;
+        if tells {
             self.told = true;
             let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             let code = "LOA-007";
             tracing::warn!(%error, why, code, "redis does not answer: each node goes by its share of an account's rate");
         }
+        tells
     }
 
-    fn ends(&mut self, now: Duration) {
+    /// Whether it was told.
+    fn ends(&mut self, now: Duration) -> bool {
         let since = self.since.take();
-        if std::mem::take(&mut self.told) {
+        let told = std::mem::take(&mut self.told);
+        if told {
             let away_s = since.map_or(0.0, |since| now.saturating_sub(since).as_secs_f64());
             tracing::info!(away_s, "redis answers again: accounts are counted over all nodes");
         }
+        told
     }
 }

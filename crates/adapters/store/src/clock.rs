@@ -1,7 +1,7 @@
 //! The database's own time.
 //!
-//! For SQLite that is the clock of the machine that runs the process, so the comparison always agrees; PostgreSQL answers
-//! with its own (`now()` there would be the transaction's).
+//! For SQLite that is the clock of the machine that runs the process, so it always agrees and judges nothing; PostgreSQL
+//! answers with its own (`now()` there would be the transaction's).
 //!
 //! Must stay true: the time is read by the database while it answers, never by us.
 
@@ -19,5 +19,9 @@ impl StoreClock for Db {
             Engine::Postgres(_) => "select cast(round(extract(epoch from clock_timestamp()) * 1000000) as bigint)",
         };
         sql(text).fetch_one(self).await
+    }
+
+    fn is_of_this_machine(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite(_))
     }
 }

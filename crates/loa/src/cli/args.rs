@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::call::CallArgs;
+
 /// Loa carries public-communication campaigns by SMS and email: each person at most once, and a ledger that adds up.
 #[derive(Debug, Parser)]
 #[command(
@@ -88,6 +90,11 @@ pub enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
+    /// Any call of a server, as the server describes it: JSON in, a line of JSON for each answer.
+    #[command(
+        after_help = "Examples:\n  loa call --list                                           every service and method\n  loa call --list RegistryService/ListCampaigns             what it takes and answers\n  loa call RegistryService/ListCampaigns '{\"page_size\": 5}'\n  loa --as approver call loa.registry.v1.RegistryService/ApproveCampaign - < request.json\n\nBytes are base64, times RFC 3339, enums names. Exit codes are those of every command."
+    )]
+    Call(CallArgs),
     /// Simulators of carriers, mail servers and people.
     Sim {
         /// Which.

@@ -58,6 +58,11 @@ impl Client {
         Ok(Self { link: InterceptedService::new(endpoint.connect_lazy(), AddKey::new(key)) })
     }
 
+    /// The channel itself.
+    pub fn link(&self) -> Link {
+        self.link.clone()
+    }
+
     /// The registry.
     pub fn registry(&self) -> registry::v1::registry_service_client::RegistryServiceClient<Link> {
         registry::v1::registry_service_client::RegistryServiceClient::new(self.link.clone())

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod audience;
+pub mod call;
 pub mod campaign;
 pub mod campaign_file;
 pub mod client;
@@ -25,6 +26,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config { command } => local::config(&global, &command),
         Command::Topics { command } => local::topics(&global, command).await,
         Command::Db { command } => local::db(&global, &command).await,
+        Command::Call(args) => call::run(&global, args).await,
         Command::Sim { command } => sim::run(&global, command).await,
         Command::Audience { command } => audience::run(&global, command).await,
         Command::Suppress { command } => audience::suppress(&global, command).await,

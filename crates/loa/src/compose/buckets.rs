@@ -19,12 +19,15 @@ pub(super) fn of(base: &Base, role: Role, parts: &mut Vec<Box<dyn Service>>) -> 
     // Accounts of texts and of mail may have the same name, and installations the same Redis.
     let prefix = format!("loa:{}:{role}:", base.ctx.hash_key().fingerprint());
     let bucket = Arc::new(RedisBucket::new(url, &prefix, clock).map_err(|error| Failure::of(&error))?);
-    parts.push(Box::new(Asking(Arc::clone(&bucket))));
+    parts.push(Box::new(Asking { bucket: Arc::clone(&bucket), role }));
     Ok(bucket)
 }
 
-/// Asks Redis for tokens while the gateway takes any.
-struct Asking(Arc<RedisBucket>);
+/// Asks Redis for tokens while the gateway takes any, and tells when it does not answer.
+struct Asking {
+    bucket: Arc<RedisBucket>,
+    role: Role,
+}
 
 #[async_trait]
 impl Service for Asking {
@@ -33,7 +36,29 @@ impl Service for Asking {
     }
 
     async fn run(self: Box<Self>, ctx: Ctx) -> Result<(), ServiceError> {
-        self.0.run(ctx.stopping()).await;
+        tokio::select! {
+            () = self.bucket.run(ctx.stopping()) => {}
+            () = self.tell(&ctx) => {}
+        }
         Ok(())
+    }
+}
+
+impl Asking {
+    async fn tell(&self, ctx: &Ctx) {
+        let (mut silent, condition) = (self.bucket.silent(), format!("redis of {}", self.role));
+        loop {
+            match silent.borrow_and_update().as_ref() {
+                None => ctx.readiness().holds(&condition),
+                Some(why) => {
+                    let code = "LOA-007";
+                    let why = format!("{code} it does not answer; each process goes by its share of a rate: {why}");
+                    ctx.readiness().notes(&condition, why);
+                }
+            }
+            if silent.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }

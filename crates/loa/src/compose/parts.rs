@@ -1,7 +1,6 @@
 //! The roles of a process, each built from its adapters.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use loa_audience::Audience;
@@ -13,14 +12,11 @@ use loa_parquet::ParquetDatasets;
 use loa_ports::audience::{Route, Router};
 use loa_ports::clock::Clock;
 use loa_ports::lease::Leases;
-use loa_ports::log::Log;
 use loa_ports::store::{StoreClock, StoreError};
 use loa_registry::Registry;
 use loa_report::Report;
 use loa_runtime::config::{Config, StoreConfig};
-use loa_runtime::control::ControlView;
-use loa_runtime::probes::Readiness;
-use loa_runtime::{Ctx, Role, Service, ServiceError};
+use loa_runtime::{Role, Service};
 use loa_smpp::SmppCarrier;
 use loa_sms::{SmsGateway, SmsPorts};
 use loa_smtp::{MimeComposer, SmtpMailer};
@@ -33,12 +29,6 @@ use super::leases::RoleLeases;
 use super::{Base, buckets, stores};
 use crate::exit::Failure;
 
-/// How often retention is looked after.
-const RETAIN_EVERY: Duration = Duration::from_secs(60);
-/// How often readiness is looked after.
-const READY_EVERY: Duration = Duration::from_millis(250);
-/// Looks in a row at a silent log that are worth a line: a second, which a start may take.
-const UNANSWERED_TOLD: u32 = 4;
 /// Threads of one import or freeze.
 const AUDIENCE_THREADS: usize = 2;
 
@@ -100,12 +90,12 @@ pub(super) async fn build(
     Ok(built)
 }
 
-/// The clock of a test is the database's too: there is one time in its world.
+/// The time of the databases in the world of a test.
 #[derive(Debug)]
-struct OneTime(Arc<dyn Clock>);
+struct TimeOfTest(Arc<dyn Clock>);
 
 #[async_trait]
-impl StoreClock for OneTime {
+impl StoreClock for TimeOfTest {
     async fn database_now_us(&self) -> Result<i64, StoreError> {
         Ok(self.0.now_us())
     }
@@ -114,8 +104,10 @@ impl StoreClock for OneTime {
 /// Opens the store of a role, whose clock is watched from then on.
 async fn store_of(base: &Base, role: Role, built: &mut Built) -> Result<Db, Failure> {
     let db = stores::open(base, role).await?;
-    let clock: Arc<dyn StoreClock> =
-        if base.is_clock_given { Arc::new(OneTime(Arc::clone(&base.clock))) } else { Arc::new(db.clone()) };
+    let clock: Arc<dyn StoreClock> = match &base.databases_clock {
+        Some(clock) => Arc::new(TimeOfTest(Arc::clone(clock))),
+        None => Arc::new(db.clone()),
+    };
     built.databases.push((role.name(), clock));
     Ok(db)
 }
@@ -261,50 +253,4 @@ fn router(config: &Config) -> Router {
         parts_max: 1,
     });
     Router::new(sms.chain(email).collect())
-}
-
-/// Retention of the log and the process's readiness.
-pub(super) struct Upkeep {
-    pub(super) log: Arc<dyn Log>,
-    pub(super) view: ControlView,
-    pub(super) readiness: Readiness,
-}
-
-#[async_trait]
-impl Service for Upkeep {
-    fn name(&self) -> &'static str {
-        "upkeep"
-    }
-
-    async fn run(self: Box<Self>, ctx: Ctx) -> Result<(), ServiceError> {
-        let mut retain = tokio::time::interval(RETAIN_EVERY);
-        let mut ready = tokio::time::interval(READY_EVERY);
-        let mut unanswered = 0;
-        loop {
-            tokio::select! {
-                () = ctx.stopping() => return Ok(()),
-                _ = retain.tick() => {
-                    if let Err(error) = self.log.retain(ctx.now_us()).await {
-                        tracing::warn!(%error, "old records could not be dropped");
-                    }
-                }
-                _ = ready.tick() => match self.view.is_fresh() {
-                    true => {
-                        self.readiness.holds("log");
-                        if std::mem::take(&mut unanswered) >= UNANSWERED_TOLD {
-                            tracing::info!("the log answers again");
-                        }
-                    }
-                    false => {
-                        let code = "LOA-005";
-                        self.readiness.not("log", format!("{code} it does not answer; no bulk or normal message leaves meanwhile"));
-                        unanswered += 1;
-                        if unanswered == UNANSWERED_TOLD {
-                            tracing::error!(code, "the log does not answer; no bulk or normal message leaves until it does");
-                        }
-                    }
-                },
-            }
-        }
-    }
 }

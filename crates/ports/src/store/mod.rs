@@ -62,6 +62,11 @@ impl StoreError {
 pub trait StoreClock: Send + Sync + std::fmt::Debug {
     /// The database's wall time, microseconds since 1970 UTC, read by the database while it answers.
     async fn database_now_us(&self) -> Result<i64, StoreError>;
+
+    /// Whether that is this machine's own clock, which cannot judge itself.
+    fn is_of_this_machine(&self) -> bool {
+        false
+    }
 }
 
 /// The next offset to read of a partition; stored with the state that reading produced.

@@ -23,6 +23,8 @@ fn start(folder: &std::path::Path) -> Start {
         arguments: Vec::new(),
         roles: Vec::new(),
         ca: None,
+        fills_disk: false,
+        roles: None,
     }
 }
 

@@ -3,14 +3,17 @@
 //! Must stay true: a behaviour that is promised in every weather is tested on the binary and in a storm.
 
 mod bad_input;
+mod call;
 mod campaign_runs;
 mod cancel;
+mod cluster;
 mod contract;
+mod faults;
 mod find_export;
 mod four_eyes;
 mod idle;
 mod kill_nine;
-mod log_stopped;
+mod log_gap;
 mod opt_out;
 mod otlp;
 mod pause_resume;

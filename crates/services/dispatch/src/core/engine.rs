@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     pub(super) singles: BTreeMap<ChunkKey, SinglePlace>,
     /// Those of them whose acceptance is to be published.
     pub(super) unaccepted: BTreeSet<(Shard, ChunkKey)>,
+    /// This machine's clock is wrong: no bulk is released by its hours.
+    pub(super) holds_bulk: bool,
 }
 
 impl Engine {
@@ -71,7 +73,13 @@ impl Engine {
             untold: BTreeSet::new(),
             singles: BTreeMap::new(),
             unaccepted: BTreeSet::new(),
+            holds_bulk: false,
         }
+    }
+
+    /// Whether this machine's clock may be trusted with bulk.
+    pub(crate) fn hear_clock(&mut self, agrees: bool) {
+        self.holds_bulk = !agrees;
     }
 
     /// Takes a shard over as the store has it.

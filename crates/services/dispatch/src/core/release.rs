@@ -1,7 +1,8 @@
 //! Cutting new rows: whose turn it is, what waits first, then what stands at the cursor.
 //!
 //! Must stay true: urgent before normal before bulk, each with credit of its own; a row is cut only for an account that is
-//! bound, a campaign that runs within its hours, and a shard whose suppression list is complete.
+//! bound, a campaign that runs within its hours, and a shard whose suppression list is complete; no bulk while this
+//! machine's clock is wrong.
 
 use std::sync::Arc;
 
@@ -51,7 +52,8 @@ impl Engine {
     pub(crate) fn run(&mut self, now: Now) -> bool {
         self.fire(now);
         let mut rows = 0;
-        for &lane in Lane::ALL {
+        let holds_bulk = self.holds_bulk;
+        for &lane in Lane::ALL.iter().filter(|&&lane| lane != Lane::Bulk || !holds_bulk) {
             let bound =
                 self.accounts.iter().filter(|(_, account)| account.is_bound(now.mono)).map(|(number, _)| number);
             for account in bound.collect::<Vec<_>>() {

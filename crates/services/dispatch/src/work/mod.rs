@@ -1,6 +1,6 @@
 //! The loop around the engine: read, let it decide, commit, publish.
 //!
-//! Woken by records, controls, leases, answers and timers; nothing is polled.
+//! Woken by records, controls, leases, clocks, answers and timers; nothing is polled.
 //!
 //! Must stay true: whatever goes wrong with a shard, it is dropped from memory and read again from the store; a record is
 //! appended only after the transaction that holds its row.
@@ -69,6 +69,7 @@ pub(crate) async fn run(ctx: Ctx, dispatch: Dispatch) -> Result<(), ServiceError
     let mut work = Work {
         engine: Engine::new(options.rules(), *ctx.hash_key()),
         controls: view.changed(),
+        clocks: ctx.clocks().changed(),
         fetching: fetch::Fetching::new(chunks, Arc::clone(&store)),
         meters: Meters::new(&ctx),
         ctx,
@@ -113,6 +114,7 @@ pub(super) struct Work {
     contents: Arc<Library>,
     keeper: LeaseKeeper,
     controls: watch::Receiver<u64>,
+    clocks: watch::Receiver<bool>,
     requests: mpsc::Sender<Change>,
     readers: Readers,
     engine: Engine,
@@ -191,6 +193,7 @@ impl Work {
             () = ctx.stopping() => return false,
             change = self.keeper.change() => Next::Lease(change),
             Ok(()) = self.controls.changed() => Next::Control,
+            Ok(()) = self.clocks.changed() => Next::Time,
             records = self.readers.suppression.next(READ_MAX), if reads => Next::Suppression(records),
             next = next => next,
         };
@@ -215,6 +218,7 @@ impl Work {
     async fn drive(&mut self) -> bool {
         self.load().await;
         self.look_ready();
+        self.engine.hear_clock(self.ctx.clocks().agree());
         let more = self.engine.run(self.now());
         self.fetch();
         let stored = self.commit_if_due().await;

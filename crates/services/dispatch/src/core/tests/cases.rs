@@ -50,6 +50,19 @@ fn nothing_goes_to_an_account_that_is_not_bound() {
 }
 
 #[test]
+fn a_wrong_clock_releases_no_bulk() {
+    for (lane, meanwhile) in [(Lane::Bulk, 0), (Lane::Normal, 5), (Lane::Urgent, 5)] {
+        let mut world = World::new(lane, &[5], 40.0);
+        world.engine.hear_clock(false);
+        world.settle_down();
+        assert_eq!(offered(&world), meanwhile, "{lane}");
+        world.engine.hear_clock(true);
+        world.settle_down();
+        assert_eq!(offered(&world), 5, "{lane}: set right, released then");
+    }
+}
+
+#[test]
 fn an_account_that_fell_silent_gets_nothing() {
     let mut world = World::new(Lane::Bulk, &[5], 40.0);
     world.now.mono += std::time::Duration::from_secs(16); // no announcement since

@@ -7,13 +7,16 @@ use loa_contract::pb::registry::v1::PauseCampaignRequest;
 use loa_harness::clock::unix_us;
 use loa_harness::seed::seed;
 use loa_harness::storm::Weather;
-use loa_harness::turns::beside_others;
+use loa_harness::turns::{alone, beside_others};
 use loa_harness::{Kind, Plan, SiteOptions, TestResult, wait_for};
+use loa_real::Parts;
 use tonic::Code;
 
+use super::Begun;
 use crate::stopped::nothing_leaves_after;
 
 const PEOPLE: u64 = 1_000;
+const CODE: &str = "LOA-005";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_log_bulk_stops_by_itself() -> TestResult {
@@ -24,15 +27,16 @@ async fn without_the_log_bulk_stops_by_itself() -> TestResult {
     let id = site.running(&Plan::default()).await?;
     site.accepted(100).await?;
 
+    let begun = Begun::now(&site, CODE).await?;
     site.storm()?.log.away(true);
-    let away_us = unix_us();
     let pause = PauseCampaignRequest { id: id.clone() };
     let said = site.users().operator.registry().pause_campaign(pause.clone()).await;
     let said = said.err().ok_or("a pause was confirmed that no process could read")?;
     assert_eq!(said.code(), Code::Unavailable);
     assert!(said.message().contains("stored; in force as soon as the log is back"), "{}", said.message());
-    let at_stop = nothing_leaves_after(&site, away_us).await?;
+    let at_stop = begun.stops_everything(&site).await?;
     assert!(at_stop < 2 * PEOPLE, "the log stopped too late to prove anything");
+    begun.is_named(&site, 503).await?;
 
     site.storm()?.log.away(false);
     // Asked again, the pause is confirmed as soon as it is in force: T0.
@@ -46,6 +50,37 @@ async fn without_the_log_bulk_stops_by_itself() -> TestResult {
     assert!(at_pause < 2 * PEOPLE, "the pause did not hold");
 
     site.resume(&id).await?;
+    begun.is_gone(&site).await?;
+    assert_eq!(site.finished(&id).await?.state, "done");
+    site.finish().await.map(drop)
+}
+
+/// The broker keeps its connections and answers nothing; then it is killed and started again.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn without_its_broker_bulk_stops_by_itself() -> TestResult {
+    let _turn = alone().await;
+    let mut parts = Parts::start(1).await?;
+    let mut site = parts.site()?.rate(150).start().await?;
+    site.people(PEOPLE).await?;
+    let id = site.running(&Plan::default()).await?;
+    site.accepted(100).await?;
+
+    let begun = Begun::now(&site, CODE).await?;
+    parts.kafka.freeze(0)?;
+    begun.is_named(&site, 503).await?;
+    let at_stop = begun.stops_everything(&site).await?;
+    parts.kafka.thaw(0)?;
+    begun.is_gone(&site).await?;
+
+    let begun = Begun::now(&site, CODE).await?;
+    parts.kafka.kill(0)?;
+    begun.is_named(&site, 503).await?;
+    let at_kill = begun.stops_everything(&site).await?;
+    assert!(at_stop < at_kill && at_kill < 2 * PEOPLE, "{at_stop}, {at_kill}: too late to prove anything");
+    parts.kafka.start_again(0).await?;
+    begun.is_gone(&site).await?;
+
     assert_eq!(site.finished(&id).await?.state, "done");
     site.finish().await.map(drop)
 }
