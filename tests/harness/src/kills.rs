@@ -63,7 +63,7 @@ impl Kills {
 }
 
 /// Waits for the end; a long run may take longer than one wait, as long as it goes on.
-async fn over(site: &Site, id: &str) -> Result<report::CampaignLedger, Fault> {
+pub async fn over(site: &Site, id: &str) -> Result<report::CampaignLedger, Fault> {
     let mut left = u64::MAX;
     loop {
         let error = match site.finished(id).await {
@@ -80,7 +80,7 @@ async fn over(site: &Site, id: &str) -> Result<report::CampaignLedger, Fault> {
 }
 
 /// Compares the books with what was in the air; Loa is stopped for that.
-async fn in_doubt_within(site: &mut Site, in_the_air: BTreeSet<SliceKey>) -> Result<(), Fault> {
+pub async fn in_doubt_within(site: &mut Site, in_the_air: BTreeSet<SliceKey>) -> Result<(), Fault> {
     let books = site.compared().await?;
     let config = site.stop_all().await?;
     let releases = Releases::read(&config).await?;

@@ -49,9 +49,19 @@ pub struct Start {
     pub ca: Option<PathBuf>,
 }
 
-/// A running `loa dev`.
+/// Some roles in a process of their own.
+#[derive(Debug, Clone)]
+pub struct Apart {
+    /// Which, as `--roles` takes them.
+    pub roles: String,
+    /// A configuration of the accounts, the users and the key by which roles call each other.
+    pub config: PathBuf,
+}
+
+/// A running `loa dev`, or a `loa run` with some roles.
 pub struct Process {
     start: Start,
+    apart: Option<Apart>,
     child: Option<Child>,
     /// Where it listens.
     pub addresses: Addresses,
@@ -63,9 +73,14 @@ pub struct Process {
 impl Process {
     /// Starts it and waits until it is ready.
     pub async fn start(start: Start) -> Result<Self, Fault> {
+        Self::start_as(start, None).await
+    }
+
+    /// The same, with some roles alone if they are named; its data folder then holds the keys of the installation.
+    pub async fn start_as(start: Start, apart: Option<Apart>) -> Result<Self, Fault> {
         std::fs::create_dir_all(&start.output)?;
-        let (child, addresses, users) = launch(&start, 0).await?;
-        Ok(Self { start, child: Some(child), addresses, users, starts: 1 })
+        let (child, addresses, users) = launch(&start, apart.as_ref(), 0).await?;
+        Ok(Self { start, apart, child: Some(child), addresses, users, starts: 1 })
     }
 
     /// Its process id.
@@ -95,7 +110,7 @@ impl Process {
     /// Starts again on the same data; ports are new.
     pub async fn start_again(&mut self) -> Result<(), Fault> {
         self.kill().await?;
-        let (child, addresses, users) = launch(&self.start, self.starts).await?;
+        let (child, addresses, users) = launch(&self.start, self.apart.as_ref(), self.starts).await?;
         (self.child, self.addresses, self.users) = (Some(child), addresses, users);
         self.starts += 1;
         Ok(())
@@ -143,6 +158,11 @@ impl Process {
         Ok(text)
     }
 
+    /// Runs a command of the binary on its parts.
+    pub async fn tool(&self, arguments: &[&str]) -> Result<(), Fault> {
+        tool(&self.start, arguments).await
+    }
+
     /// /metrics as it stands.
     pub async fn metrics(&self) -> Result<String, Fault> {
         Ok(http::get(self.addresses.probes, "/metrics").await?.1)
@@ -186,10 +206,13 @@ fn bare(start: &Start) -> Result<Command, Fault> {
     Ok(command)
 }
 
-async fn launch(start: &Start, number: u32) -> Result<(Child, Addresses, Users), Fault> {
+async fn launch(start: &Start, apart: Option<&Apart>, number: u32) -> Result<(Child, Addresses, Users), Fault> {
     let file = |kind: &str| std::fs::File::create(start.output.join(format!("{number}.{kind}")));
     let mut command = bare(start)?;
-    command.args(["dev", "--port-base", "-1"]).args(&start.arguments);
+    match apart {
+        None => command.args(["dev", "--port-base", "-1"]).args(&start.arguments),
+        Some(Apart { roles, config }) => command.args(["run", "--roles", roles, "--config"]).arg(config),
+    };
     command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?).kill_on_drop(true);
     let mut child = command.spawn()?;
     let pid = child.id();

@@ -1,6 +1,6 @@
 // A message centre on node-smpp: accepts every message of every login, delivers it at once, and sends the receipt that was
 // asked for. `node smsc.js PORT LOG ACKNOWLEDGED`; listens on loopback. The last is a file with the id of each receipt that
-// was acknowledged.
+// was acknowledged. While there is a file of the name in RECEIPTS_HELD, no receipt leaves.
 //
 // Must stay true: the line of a message is in the log before its answer leaves; a receipt that was not acknowledged is sent
 // again, over this bind or the next one of the same login.
@@ -12,11 +12,14 @@ const smpp = require("smpp");
 const RECEIPTS_MAX = 16; // of one session, waiting for their acknowledgement
 const RECEIPT_LIMIT_MS = 10_000;
 const AGAIN_MS = 500; // after a receipt that was refused
+const HELD_LOOK_MS = 100;
 const RECEIPT_CLASS = 0x04; // esm_class of a receipt
 const MASK64 = (1n << 64n) - 1n;
 
 const [port, ...names] = process.argv.slice(2);
 const [log, acknowledged] = names.map((name) => fs.openSync(name, "a"));
+const heldName = process.env.RECEIPTS_HELD || "";
+let held = false;
 const logins = new Map(); // by name: receipts that wait, the oldest first, and open binds
 let nextId = BigInt(Date.now()) * 1000n;
 let nextConnection = 1;
@@ -87,7 +90,7 @@ class Bind {
     }
 
     deliver() {
-        while (this.open && this.receives && this.out.size < RECEIPTS_MAX && this.login.receipts.length > 0) {
+        while (!held && this.open && this.receives && this.out.size < RECEIPTS_MAX && this.login.receipts.length > 0) {
             const receipt = this.login.receipts.shift();
             this.out.add(receipt);
             this.session.deliver_sm(this.message(receipt), (response) => this.heard(receipt, response));
@@ -137,6 +140,18 @@ class Bind {
         this.login.binds.delete(this);
         this.login.binds.forEach((bind) => bind.deliver());
     }
+}
+
+function lookWhetherHeld() {
+    held = fs.existsSync(heldName);
+    if (!held) {
+        logins.forEach((login) => login.binds.forEach((bind) => bind.deliver()));
+    }
+}
+
+if (heldName) {
+    lookWhetherHeld();
+    setInterval(lookWhetherHeld, HELD_LOOK_MS);
 }
 
 const startedUs = BigInt(Date.now()) * 1000n - process.hrtime.bigint() / 1000n;

@@ -12,6 +12,9 @@ pub mod postgres;
 pub mod redis;
 pub mod server;
 pub mod sink;
+pub mod tail;
+pub mod third_party;
 
 pub use parts::Parts;
 pub use server::Server;
+pub use third_party::ThirdParty;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use loa_harness::{Fault, wait_for};
+use loa_harness::{Fault, fault, wait_for};
 
 use crate::server::{Folder, Server, free_port, run};
 
@@ -49,13 +49,28 @@ impl Postgres {
 
     /// The URL of a database, whether it is there or not.
     pub fn url(&self, database: &str) -> String {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        format!("postgres://{SUPERUSER}@{addr}/{database}")
+        format!("postgres://{SUPERUSER}@{}/{database}", self.addr())
     }
 
     /// One statement of the superuser.
     pub fn ask(&self, database: &str, statement: &str) -> Result<(), Fault> {
         run(self.client("psql", &["--quiet", "--dbname", database, "--command", statement]))
+    }
+
+    /// What one statement answers, as text: columns parted by `|`, a row a line.
+    pub fn answer(&self, database: &str, statement: &str) -> Result<String, Fault> {
+        let mut command = self.client("psql", &["-At", "--dbname", database, "--command", statement]);
+        let done = command.output()?;
+        if done.status.success() {
+            Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+        } else {
+            Err(fault(format!("psql failed: {}", String::from_utf8_lossy(&done.stderr))))
+        }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// kill -9 of the server; the processes of its connections notice and end by themselves.

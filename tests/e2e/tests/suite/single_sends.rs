@@ -32,7 +32,7 @@ const SINGLES: u64 = 40;
 const TITLE: &str = "Báo hồ sơ xong";
 
 /// An approved notice for texts on the urgent lane; its id.
-async fn notice(users: &Users) -> Result<String, Fault> {
+pub(crate) async fn notice(users: &Users) -> Result<String, Fault> {
     plan::put_unit(users).await?;
     let content = registry::Content {
         channel: Channel::Sms.into(),
@@ -62,7 +62,7 @@ async fn notice(users: &Users) -> Result<String, Fault> {
     Ok(id)
 }
 
-fn request(notice: &str, people: &People, person: u64) -> SendRequest {
+pub(crate) fn request(notice: &str, people: &People, person: u64) -> SendRequest {
     SendRequest {
         notice_id: notice.to_owned(),
         to: format!("0{}", people.msisdn(person) - 84_000_000_000),
@@ -72,7 +72,7 @@ fn request(notice: &str, people: &People, person: u64) -> SendRequest {
     }
 }
 
-async fn send(users: &Users, request: &SendRequest) -> Result<String, Fault> {
+pub(crate) async fn send(users: &Users, request: &SendRequest) -> Result<String, Fault> {
     // A notice that was just approved is known everywhere a moment later.
     wait_for("the send is taken in", LIMIT, async || {
         let answer = users.operator.dispatch().send(request.clone()).await?;
@@ -101,7 +101,7 @@ async fn delivered(site: &Site, people: &People, persons: std::ops::Range<u64>) 
 }
 
 async fn compared(site: &Site, people: &People, persons: std::ops::Range<u64>, campaigns: &[&str]) -> TestResult {
-    let mut books = loa_harness::books::Books::new(&site.sims)?;
+    let mut books = loa_harness::books::Books::new(site.sinks()).await?;
     for id in campaigns {
         books.add(site.users(), id).await?;
     }
