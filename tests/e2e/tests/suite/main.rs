@@ -23,3 +23,4 @@ mod stopped;
 mod storm;
 mod tls;
 mod tour;
+mod witness;
