@@ -69,6 +69,13 @@ impl Sink {
         Ok(std::fs::remove_file(held(self.folder()))?)
     }
 
+    /// By how many seconds the dates in receipts are ahead of the machine's; of node-smpp alone, and a moment later.
+    pub fn turn_clock(&self, ahead_s: i64) -> Result<(), Fault> {
+        let (new, path) = (self.folder().join("clock-ahead.new"), ahead(self.folder()));
+        std::fs::write(&new, ahead_s.to_string())?;
+        Ok(std::fs::rename(new, path)?)
+    }
+
     /// kill -9. Receipts that were not acknowledged are lost with it.
     pub fn kill(&mut self) -> Result<(), Fault> {
         self.server.kill()
@@ -98,6 +105,11 @@ fn log(folder: &Path) -> PathBuf {
 /// While it is there, receipts are held.
 pub(crate) fn held(folder: &Path) -> PathBuf {
     folder.join("receipts-held")
+}
+
+/// How far the clock is turned.
+pub(crate) fn ahead(folder: &Path) -> PathBuf {
+    folder.join("clock-ahead")
 }
 
 fn acknowledged(folder: &Path) -> PathBuf {

@@ -120,7 +120,8 @@ async fn witness_a_bind_that_dies_within_a_text_sends_no_part_twice() -> TestRes
 
     let sunk = world.sinks.carrier(0).lines()?;
     for line in &books.page()?.lines {
-        assert_eq!(line.parts, PARTS, "the text has three parts");
+        // Of who is in doubt the ledger knows no parts.
+        assert!(line.parts == PARTS || line.state == RecipientState::InDoubt, "the text has {} parts", line.parts);
         let mut parts: Vec<_> = sunk.iter().filter(|sunk| sunk.address == line.address).map(|sunk| sunk.part).collect();
         parts.sort_unstable();
         let expected = expected(met.get(line.address.as_bytes()));

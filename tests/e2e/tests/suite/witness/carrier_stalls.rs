@@ -28,6 +28,8 @@ const RATE: u32 = 60;
 const OPENS: i64 = 7 * HOUR_S;
 const CLOSES: i64 = 22 * HOUR_S;
 const HOUR_S: i64 = 3_600;
+/// An hour after they open again.
+const NEXT_DAY: i64 = 24 * HOUR_S + OPENS + HOUR_S;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What passed the proxy, and whether the carrier answers.
@@ -56,6 +58,9 @@ async fn witness_a_carrier_that_stalls_over_the_end_of_hours_gets_nothing_at_nig
         })
     };
     let carrier = Proxy::start(sinks.carrier(0).addr(), Framing::Smpp, rule).await?;
+    // A receipt that is older than its text is none: the carrier's dates are of the last day from the first.
+    clock.turn_to_local(NEXT_DAY);
+    sinks.carrier(0).turn_clock(clock.ahead_us() / 1_000_000)?;
     clock.turn_to_local(CLOSES - HOUR_S);
     let calm = Kind::Storm(Weather::calm(seed("a carrier stalls")));
     let options = SiteOptions { clock: Arc::clone(&clock), ..SiteOptions::of(calm) }.sinks(Arc::clone(&sinks) as _);
@@ -87,7 +92,7 @@ async fn witness_a_carrier_that_stalls_over_the_end_of_hours_gets_nothing_at_nig
     assert_eq!(late(&at_night, closed_us), 0, "texts were handed over after the hours");
     assert_eq!(site.ledger(&id).await?.state, "running");
 
-    clock.turn_to_local(24 * HOUR_S + OPENS + HOUR_S);
+    clock.turn_to_local(NEXT_DAY);
     let ledger = site.finished(&id).await?;
     say(books::counts(&ledger));
     let books = site.finish().await?;
