@@ -16,7 +16,7 @@ use loa_domain::ids::MessageId;
 use loa_domain::state::{Reason, RecipientState};
 use loa_sim::log::LogLine;
 
-use crate::sims::Sims;
+use crate::sims::Sinks;
 use crate::users::Users;
 use crate::{Fault, fault, plan};
 
@@ -89,9 +89,10 @@ pub struct Books {
 
 impl Books {
     /// The sinks' books as they stand.
-    pub fn new(sims: &Sims) -> Result<Self, Fault> {
+    pub async fn new(sinks: &dyn Sinks) -> Result<Self, Fault> {
+        let accepted = sinks.books().await?;
         let mut sink: HashMap<_, Vec<LogLine>> = HashMap::new();
-        for (channel, lines) in [("sms", sims.sms_lines()?), ("email", sims.mail_lines()?)] {
+        for (channel, lines) in [("sms", accepted.sms), ("email", accepted.mail)] {
             for line in lines {
                 sink.entry((channel, line.address.to_lowercase())).or_default().push(line);
             }

@@ -69,6 +69,16 @@ impl Releases {
         Ok(Self(known))
     }
 
+    /// How many releases there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many slices they have.
+    pub fn slices(&self) -> usize {
+        self.0.values().map(|released| released.mask.runs(released.slice_length)).sum()
+    }
+
     /// The messages of a slice.
     pub fn messages(&self, slice: SliceKey) -> Result<Vec<MessageId>, Fault> {
         let released =

@@ -38,6 +38,22 @@ impl TurnedClock {
         self.ahead_us.fetch_add(us, Ordering::SeqCst);
     }
 
+    /// Turns the wall to that second of today in Việt Nam; a day has 86,400, those behind are tomorrow's.
+    pub fn turn_to_local(&self, second: i64) {
+        let midnight_us = self.machine.now_us() - (self.machine.now_us() + LOCAL_US).rem_euclid(DAY_US);
+        self.ahead_us.store(midnight_us + second * 1_000_000 - self.machine.now_us(), Ordering::SeqCst);
+    }
+
+    /// The second of its day in Việt Nam.
+    pub fn local_second(&self) -> i64 {
+        (self.now_us() + LOCAL_US).rem_euclid(DAY_US) / 1_000_000
+    }
+
+    /// That second of its day in Việt Nam, microseconds since 1970.
+    pub fn local_us(&self, second: i64) -> i64 {
+        self.now_us() - (self.now_us() + LOCAL_US).rem_euclid(DAY_US) + second * 1_000_000
+    }
+
     /// How far it is ahead of the machine's; negative = behind.
     pub fn ahead_us(&self) -> i64 {
         self.ahead_us.load(Ordering::SeqCst)
@@ -70,5 +86,8 @@ mod tests {
             clock.turn_to_local_hour(hour);
             assert_eq!((clock.now_us() + LOCAL_US).rem_euclid(DAY_US) / HOUR_US, hour);
         }
+        clock.turn_to_local(24 * 3_600 + 90);
+        assert!((90..100).contains(&clock.local_second()), "tomorrow");
+        assert_eq!(clock.local_us(90) / 1_000_000, clock.now_us() / 1_000_000 + 90 - clock.local_second());
     }
 }

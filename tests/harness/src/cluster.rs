@@ -1,6 +1,9 @@
 //! Several processes of the real binary on the same log, stores and buckets, which run outside of them: two with every role,
 //! or two of each group of roles.
 //!
+//! Both have every role, or the second has some roles alone and the first the others. The second may be told things of its
+//! own, such as a way to the log on which a test sits.
+//!
 //! Must stay true: every process has a data folder of its own and shares nothing with the others but the parts they are
 //! told of, the hash key and the keys of users; the first process is the one that users talk to.
 
@@ -24,39 +27,39 @@ const TWICE: usize = 2;
 const GROUPS: [&[Role]; 3] =
     [&[Role::Registry, Role::Audience, Role::Report, Role::Console], &[Role::Dispatch], &[Role::Sms, Role::Email]];
 
+/// What the second process alone is.
+#[derive(Debug, Clone, Default)]
+pub struct Second {
+    /// Its roles, which the first has not; none = both have all.
+    pub roles: Vec<Role>,
+    /// Keys of its configuration and their values.
+    pub settings: Vec<(String, String)>,
+}
+
 /// The processes of a site.
 pub struct Cluster {
     processes: Vec<Process>,
 }
 
 impl Cluster {
-    /// Starts two with every role; `start.data` becomes the folder of their folders.
-    pub async fn start(start: Start) -> Result<Self, Fault> {
-        Self::start_all((0..TWICE).map(|number| part(&start, &number.to_string())).collect()).await
+    /// Starts two; `start.data` becomes the folder of their folders. Both have every role, or the second has some alone.
+    pub async fn start(start: Start, second: Second) -> Result<Self, Fault> {
+        let mut starts = match second.roles.as_slice() {
+            [] => (0..TWICE).map(|number| part(&start, &number.to_string())).collect(),
+            roles => {
+                let first = Role::ALL.iter().copied().filter(|role| !roles.contains(role)).collect::<Vec<_>>();
+                machine(&start, &[&first, roles], ["0", "1"].map(str::to_owned).as_slice())?
+            }
+        };
+        starts[1].settings.extend(second.settings);
+        Self::start_all(starts).await
     }
 
     /// Starts two of each group of roles, as on two machines: each knows the others of its machine.
     pub async fn start_apart(start: Start) -> Result<Self, Fault> {
-        std::fs::create_dir_all(&start.data)?;
-        let simulated = start.data.join("simulated.toml");
-        std::fs::write(&simulated, DEV)?;
-        let users = users(&Keys::read_or_make(&start.data).map_err(fault)?)?;
         let mut starts = Vec::new();
-        for machine in 0..TWICE {
-            let ports = [free_port()?, free_port()?, free_port()?];
-            for (at, roles) in GROUPS.iter().enumerate() {
-                let mut one = part(&start, &format!("{machine}-{}", roles[0]));
-                one.roles = roles.to_vec();
-                one.arguments = vec!["--config".to_owned(), simulated.display().to_string()];
-                one.settings.extend(users.clone());
-                one.settings.extend(listens(ports[at]));
-                for (others, port) in GROUPS.iter().zip(ports).filter(|(others, _)| others != &roles) {
-                    one.settings.extend(others.iter().map(|role| endpoint(*role, port)));
-                }
-                std::fs::create_dir_all(&one.data)?;
-                std::fs::copy(start.data.join("keys.toml"), one.data.join("keys.toml"))?;
-                starts.push(one);
-            }
+        for number in 0..TWICE {
+            starts.extend(machine(&start, &GROUPS, &GROUPS.map(|roles| format!("{number}-{}", roles[0])))?);
         }
         Self::start_all(starts).await
     }
@@ -149,6 +152,30 @@ fn part(start: &Start, name: &str) -> Start {
     settings.push(("node.name".to_owned(), format!("\"loa-{name}\"")));
     settings.push(("audience.snapshots".to_owned(), format!("{:?}", start.data.join("snapshots"))));
     Start { data: start.data.join(name), output: start.output.join(name), settings, ..start.clone() }
+}
+
+/// A process for each group of roles, which find each other; the users that `loa dev` would make are configured.
+fn machine(start: &Start, groups: &[&[Role]], names: &[String]) -> Result<Vec<Start>, Fault> {
+    std::fs::create_dir_all(&start.data)?;
+    let simulated = start.data.join("simulated.toml");
+    std::fs::write(&simulated, DEV)?;
+    let users = users(&Keys::read_or_make(&start.data).map_err(fault)?)?;
+    let ports = groups.iter().map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
+    let mut starts = Vec::new();
+    for (at, (roles, name)) in groups.iter().zip(names).enumerate() {
+        let mut one = part(start, name);
+        one.roles = roles.to_vec();
+        one.arguments = vec!["--config".to_owned(), simulated.display().to_string()];
+        one.settings.extend(users.clone());
+        one.settings.extend(listens(ports[at]));
+        for (others, port) in groups.iter().zip(&ports).filter(|(others, _)| others != &roles) {
+            one.settings.extend(others.iter().map(|role| endpoint(*role, *port)));
+        }
+        std::fs::create_dir_all(&one.data)?;
+        std::fs::copy(start.data.join("keys.toml"), one.data.join("keys.toml"))?;
+        starts.push(one);
+    }
+    Ok(starts)
 }
 
 /// The demo users as an operator would configure them, and the key of the roles.

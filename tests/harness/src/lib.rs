@@ -2,7 +2,8 @@
 //!
 //! A [`Site`] is a simulated carrier and mail server with their sink logs, a Loa, and its users. The Loa is either the
 //! real binary as a child process, which can be killed and stopped like any process, or two instances of every role in
-//! this process, on the same stores and one log, in a storm.
+//! this process, on the same stores and one log, in a storm. Carrier and mail server may be somebody else's, too: whoever
+//! implements [`sims::Sinks`].
 //!
 //! Must stay true: every end-to-end test ends with [`Site::finish`], which compares the ledger with the sinks recipient by
 //! recipient and looks for personal data in everything that was printed; nothing here waits for time, only for conditions.
@@ -20,6 +21,7 @@ pub mod notice;
 pub mod plan;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod secrets;
 pub mod seed;
 pub mod sims;

@@ -1,8 +1,12 @@
-//! The simulated world of a site: one carrier, one mail server, and their books.
+//! The world of a site: a carrier, a mail server, and their books; simulated ones, unless a test brings somebody else's.
+//!
+//! Must stay true: a book is written by who accepted the messages, and knows nothing of Loa's ledger.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use loa_sim::log::{LogLine, SinkLog, lines};
 use loa_sim::mail::{MailConfig, MailWorld};
 use loa_sim::smsc::{Receipts, Smsc, SmscConfig};
@@ -10,7 +14,35 @@ use tokio::net::TcpListener;
 
 use crate::Fault;
 
-/// Carrier and mail server, in the process of the test.
+/// What the sinks of a site have accepted.
+#[derive(Debug, Default)]
+pub struct SinkBooks {
+    /// Every part of a text.
+    pub sms: Vec<LogLine>,
+    /// Every mail, a line for each recipient.
+    pub mail: Vec<LogLine>,
+}
+
+/// A carrier and a mail server, whoever made them.
+#[async_trait(?Send)]
+pub trait Sinks: Send + Sync {
+    /// The settings by which a Loa finds them.
+    fn settings(&self) -> Vec<(String, String)>;
+
+    /// Parts and mails accepted so far, to see how far a run is.
+    fn accepted(&self) -> Result<(u64, u64), Fault>;
+
+    /// Everything that they have accepted.
+    async fn books(&self) -> Result<SinkBooks, Fault>;
+}
+
+impl fmt::Debug for dyn Sinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.settings()).finish()
+    }
+}
+
+/// Simulated carrier and mail server, in the process of the test.
 pub struct Sims {
     /// The carrier of both accounts.
     pub smsc: Smsc,
@@ -30,16 +62,6 @@ impl Sims {
         let mail = MailConfig { log: sink(&mail_log)?, ..MailConfig::default() };
         let mail = MailWorld::start(TcpListener::bind("127.0.0.1:0").await?, mail)?;
         Ok(Self { smsc, mail, sms_log, mail_log })
-    }
-
-    /// The settings by which a Loa finds them.
-    pub fn settings(&self) -> Vec<(String, String)> {
-        let set = |key: &str, value: String| (key.to_owned(), value);
-        vec![
-            set("sms.account.sim-a.address", self.smsc.addr().to_string()),
-            set("sms.account.sim-b.address", self.smsc.addr().to_string()),
-            set("email.relay.sim-mail.address", self.mail.addr().to_string()),
-        ]
     }
 
     /// Carrier and mail server are out of reach, in the middle of everything.
@@ -74,5 +96,25 @@ impl Sims {
     pub fn last_us(&self) -> Result<u64, Fault> {
         let last = |lines: Vec<LogLine>| lines.iter().map(|line| line.unix_us).max().unwrap_or(0);
         Ok(last(self.sms_lines()?).max(last(self.mail_lines()?)))
+    }
+}
+
+#[async_trait(?Send)]
+impl Sinks for Sims {
+    fn settings(&self) -> Vec<(String, String)> {
+        let set = |key: &str, value: String| (key.to_owned(), value);
+        vec![
+            set("sms.account.sim-a.address", self.smsc.addr().to_string()),
+            set("sms.account.sim-b.address", self.smsc.addr().to_string()),
+            set("email.relay.sim-mail.address", self.mail.addr().to_string()),
+        ]
+    }
+
+    fn accepted(&self) -> Result<(u64, u64), Fault> {
+        Ok(Self::accepted(self))
+    }
+
+    async fn books(&self) -> Result<SinkBooks, Fault> {
+        Ok(SinkBooks { sms: self.sms_lines()?, mail: self.mail_lines()? })
     }
 }

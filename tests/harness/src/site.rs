@@ -8,6 +8,7 @@ use std::time::Duration;
 use loa::place::Addresses;
 use loa_contract::pb::registry::v1 as registry;
 use loa_contract::pb::report::v1 as report;
+use loa_runtime::Role;
 use loa_runtime::config::Config;
 use loa_sim::people::People;
 use loa_sim::smsc::Receipts;
@@ -16,10 +17,10 @@ use tempfile::TempDir;
 
 use crate::books::{self, Books};
 use crate::clock::TurnedClock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Second};
 use crate::process::{Process, Start};
 use crate::secrets::Secrets;
-use crate::sims::Sims;
+use crate::sims::{Sims, Sinks};
 use crate::storm::{self, Storm, Weather};
 use crate::users::Users;
 use crate::wait::{patiently, wait_for};
@@ -48,8 +49,12 @@ pub struct SiteOptions {
     pub kind: Kind,
     /// Configuration beside the defaults of the tests.
     pub settings: Vec<(String, String)>,
-    /// How the carrier sends receipts.
+    /// How the simulated carrier sends receipts.
     pub receipts: Receipts,
+    /// What the second of two processes alone is.
+    pub second: Second,
+    /// Somebody else's carrier and mail server, instead of the simulated ones.
+    pub sinks: Option<Arc<dyn Sinks>>,
     /// Any hour is open.
     pub any_hour: bool,
     /// The CA by which it is known, if it speaks TLS.
@@ -69,6 +74,8 @@ impl SiteOptions {
             kind: Kind::Process,
             settings: Vec::new(),
             receipts: Receipts::default(),
+            second: Second::default(),
+            sinks: None,
             any_hour: true,
             ca: None,
             clock: TurnedClock::new(),
@@ -108,6 +115,26 @@ impl SiteOptions {
         Self { receipts, ..self }
     }
 
+    /// Messages go to somebody else's carrier and mail server, whose books are the ones that are compared.
+    #[must_use]
+    pub fn sinks(self, sinks: Arc<dyn Sinks>) -> Self {
+        Self { sinks: Some(sinks), ..self }
+    }
+
+    /// Of two processes the second has these roles alone, and the first the others.
+    #[must_use]
+    pub fn apart(mut self, roles: &[Role]) -> Self {
+        self.second.roles = roles.to_vec();
+        self
+    }
+
+    /// Sets a key of the second process's configuration.
+    #[must_use]
+    pub fn set_second(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+        self.second.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
     /// The legal hours hold.
     #[must_use]
     pub fn legal_hours(self) -> Self {
@@ -134,8 +161,10 @@ pub enum Loa {
 pub struct Site {
     /// The Loa.
     pub loa: Loa,
-    /// Carrier and mail server.
+    /// Simulated carrier and mail server.
     pub sims: Sims,
+    /// Somebody else's, if messages go there.
+    others: Option<Arc<dyn Sinks>>,
     /// What must not be printed; [`Site::people`] adds to it.
     pub secrets: Secrets,
     folder: Option<TempDir>,
@@ -146,11 +175,12 @@ impl Site {
     async fn start(options: SiteOptions) -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
         let sims = Sims::start(folder.path(), options.receipts.clone()).await?;
-        let mut settings = sims.settings();
+        let others = options.sinks;
+        let mut settings = others.as_deref().unwrap_or(&sims).settings();
         settings.push(("telemetry.level".to_owned(), format!("\"{}\"", capture::LEVEL)));
         settings.push(("dispatch.demo_hours".to_owned(), options.any_hour.to_string()));
         settings.extend(options.settings);
-        let SiteOptions { kind, ca, clock, databases_keep_time, fills_disk, .. } = options;
+        let SiteOptions { kind, ca, clock, databases_keep_time, fills_disk, second, .. } = options;
         let start = Start {
             data: folder.path().join("data"),
             output: folder.path().join("output"),
@@ -167,10 +197,15 @@ impl Site {
                 let start = storm::Start { data, settings, weather, clock, databases_keep_time, ca };
                 Loa::Storm(Box::new(Storm::start(start).await?))
             }
-            Kind::Cluster(parts) => Loa::Cluster(Box::new(Cluster::start(on_parts(start, parts)).await?)),
+            Kind::Cluster(parts) => Loa::Cluster(Box::new(Cluster::start(on_parts(start, parts), second).await?)),
             Kind::Apart(parts) => Loa::Cluster(Box::new(Cluster::start_apart(on_parts(start, parts)).await?)),
         };
-        Ok(Self { loa, sims, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
+        Ok(Self { loa, sims, others, secrets: Secrets::default(), folder: Some(folder), campaigns: Vec::new() })
+    }
+
+    /// Where its messages go, and whose books are compared.
+    pub fn sinks(&self) -> &dyn Sinks {
+        self.others.as_deref().unwrap_or(&self.sims)
     }
 
     /// Its users.
@@ -377,7 +412,7 @@ impl Site {
     /// Waits until the sinks have accepted that many messages.
     pub async fn accepted(&self, least: u64) -> Result<(), Fault> {
         wait_for("messages arrive", FINISH_LIMIT, async || {
-            let (sms, mail) = self.sims.accepted();
+            let (sms, mail) = self.sinks().accepted()?;
             if sms + mail >= least { Ok(Some(())) } else { Err(fault(format!("{sms} texts, {mail} mails of {least}"))) }
         })
         .await
@@ -403,11 +438,14 @@ impl Site {
 
     /// The comparison that ends every test: books against books, and nobody in what was printed.
     pub async fn compared(&self) -> Result<Books, Fault> {
-        let mut books = Books::new(&self.sims)?;
+        let mut books = Books::new(self.sinks()).await?;
         for id in &self.campaigns {
             books.add(self.users(), id).await?;
         }
         books.check()?;
+        if self.others.is_some() && self.sims.accepted() != (0, 0) {
+            return Err(fault("messages went to the simulators of a site that has other sinks"));
+        }
         self.nobody_is_printed().await?;
         Ok(books)
     }

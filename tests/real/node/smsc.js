@@ -1,6 +1,7 @@
 // A message centre on node-smpp: accepts every message of every login, delivers it at once, and sends the receipt that was
 // asked for. `node smsc.js PORT LOG ACKNOWLEDGED`; listens on loopback. The last is a file with the id of each receipt that
-// was acknowledged.
+// was acknowledged. While there is a file of the name in RECEIPTS_HELD, no receipt leaves. The file of
+// the name in CLOCK_AHEAD tells by how many seconds the dates in receipts are ahead of the machine's.
 //
 // Must stay true: the line of a message is in the log before its answer leaves; a receipt that was not acknowledged is sent
 // again, over this bind or the next one of the same login.
@@ -12,11 +13,15 @@ const smpp = require("smpp");
 const RECEIPTS_MAX = 16; // of one session, waiting for their acknowledgement
 const RECEIPT_LIMIT_MS = 10_000;
 const AGAIN_MS = 500; // after a receipt that was refused
+const FILES_LOOK_MS = 100;
 const RECEIPT_CLASS = 0x04; // esm_class of a receipt
 const MASK64 = (1n << 64n) - 1n;
 
 const [port, ...names] = process.argv.slice(2);
 const [log, acknowledged] = names.map((name) => fs.openSync(name, "a"));
+const { RECEIPTS_HELD: heldName = "", CLOCK_AHEAD: aheadName = "" } = process.env;
+let held = false;
+let aheadMs = 0;
 const logins = new Map(); // by name: receipts that wait, the oldest first, and open binds
 let nextId = BigInt(Date.now()) * 1000n;
 let nextConnection = 1;
@@ -51,7 +56,8 @@ function textOf(pdu) {
     return short.length > 0 ? short : whole(pdu.message_payload);
 }
 
-function dated(date) {
+function dated(real) {
+    const date = new Date(real.getTime() + aheadMs);
     const two = (number) => String(number).padStart(2, "0");
     const day = two(date.getFullYear() % 100) + two(date.getMonth() + 1) + two(date.getDate());
     return day + two(date.getHours()) + two(date.getMinutes());
@@ -87,7 +93,7 @@ class Bind {
     }
 
     deliver() {
-        while (this.open && this.receives && this.out.size < RECEIPTS_MAX && this.login.receipts.length > 0) {
+        while (!held && this.open && this.receives && this.out.size < RECEIPTS_MAX && this.login.receipts.length > 0) {
             const receipt = this.login.receipts.shift();
             this.out.add(receipt);
             this.session.deliver_sm(this.message(receipt), (response) => this.heard(receipt, response));
@@ -137,6 +143,19 @@ class Bind {
         this.login.binds.delete(this);
         this.login.binds.forEach((bind) => bind.deliver());
     }
+}
+
+function lookAtFiles() {
+    held = fs.existsSync(heldName);
+    aheadMs = fs.existsSync(aheadName) ? Number(fs.readFileSync(aheadName, "utf8")) * 1000 : 0;
+    if (!held) {
+        logins.forEach((login) => login.binds.forEach((bind) => bind.deliver()));
+    }
+}
+
+if (heldName) {
+    lookAtFiles();
+    setInterval(lookAtFiles, FILES_LOOK_MS);
 }
 
 const startedUs = BigInt(Date.now()) * 1000n - process.hrtime.bigint() / 1000n;

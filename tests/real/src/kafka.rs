@@ -5,18 +5,24 @@
 //!
 //! Must stay true: every node keeps its ports and its folder for its life, so a node that is started again is the same one.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use loa_harness::ports::free_port;
 use loa_harness::{Fault, fault};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use tokio::task::JoinSet;
 
 use crate::server::{Folder, Server, installed, run};
 
 /// How long nodes may take to start.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long the deletion of a topic may take.
+const DELETED_WITHIN: Duration = Duration::from_secs(20);
 /// What a node says when it serves.
 const STARTED: &str = "Kafka Server started";
 const NAME: &str = "kafka";
@@ -67,6 +73,10 @@ struct Ports {
     client: u16,
     login: u16,
     controller: u16,
+    /// Behind a proxy of the test's.
+    proxied: u16,
+    /// Where that proxy is said to be.
+    proxy: u16,
 }
 
 impl Kafka {
@@ -117,6 +127,17 @@ impl Kafka {
         self.addresses(|ports| ports.login)
     }
 
+    /// The same for who shall meet what a test puts in front of each node ([`Kafka::proxied`]).
+    pub fn brokers_by_proxy(&self) -> String {
+        self.addresses(|ports| ports.proxy)
+    }
+
+    /// The port on which a proxy in front of a node must listen, and what it is in front of.
+    pub fn proxied(&self, node: usize) -> (u16, SocketAddr) {
+        let ports = self.nodes[node].ports;
+        (ports.proxy, SocketAddr::from((Ipv4Addr::LOCALHOST, ports.proxied)))
+    }
+
     fn addresses(&self, port: impl Fn(&Ports) -> u16) -> String {
         self.nodes.iter().map(|node| format!("127.0.0.1:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
     }
@@ -155,6 +176,16 @@ impl Kafka {
         node.ready().await
     }
 
+    /// Deletes a topic with all that is in it; returns when it is gone.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), Fault> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers());
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let options = AdminOptions::new().operation_timeout(Some(DELETED_WITHIN));
+        let deleted = admin.delete_topics(&[name], &options).await?;
+        deleted.into_iter().try_for_each(|deleted| deleted.map(drop).map_err(|(_, code)| fault(code.to_string())))
+    }
+
     /// The process of a node.
     pub fn pid(&self, node: usize) -> u32 {
         self.nodes[node].server.pid()
@@ -180,7 +211,8 @@ impl Node {
 
 impl Ports {
     fn free() -> Result<Self, Fault> {
-        Ok(Self { client: free_port()?, login: free_port()?, controller: free_port()? })
+        let [client, login, controller] = [free_port()?, free_port()?, free_port()?];
+        Ok(Self { client, login, controller, proxied: free_port()?, proxy: free_port()? })
     }
 }
 
@@ -212,7 +244,7 @@ fn format(folder: &Folder) -> Result<(), Fault> {
 }
 
 fn properties(folder: &Path, all: &[Ports], at: usize) -> String {
-    let Ports { client, login, controller } = all[at];
+    let Ports { client, login, controller, proxied, proxy } = all[at];
     let voters: Vec<_> = (1..).zip(all).map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports.controller)).collect();
     let (voters, id, data) = (voters.join(","), at + 1, folder.join("data"));
     let copies = all.len().min(3);
@@ -223,8 +255,10 @@ node.id={id}
 controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENT
-listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=CLIENT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},PROXIED://127.0.0.1:{proxied},\
+CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},PROXIED://127.0.0.1:{proxy}
+listener.security.protocol.map=CLIENT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.login.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
 listener.name.login.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;

@@ -13,6 +13,9 @@ pub mod redis;
 pub mod server;
 pub mod sink;
 pub mod soak;
+pub mod tail;
+pub mod third_party;
 
 pub use parts::Parts;
 pub use server::Server;
+pub use third_party::ThirdParty;

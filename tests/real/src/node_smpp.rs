@@ -8,7 +8,7 @@ use std::process::Command;
 use loa_harness::Fault;
 
 use crate::server::installed;
-use crate::sink::Sink;
+use crate::sink::{Sink, ahead, held};
 
 /// On a free port.
 pub async fn start() -> Result<Sink, Fault> {
@@ -17,7 +17,8 @@ pub async fn start() -> Result<Sink, Fault> {
 
 fn command(port: u16, log: &Path, acknowledged: &Path) -> Result<Command, Fault> {
     let mut command = Command::new("node");
-    command.env("TZ", "Asia/Ho_Chi_Minh");
+    let folder = log.parent().unwrap_or(log);
+    command.env("TZ", "Asia/Ho_Chi_Minh").env("RECEIPTS_HELD", held(folder)).env("CLOCK_AHEAD", ahead(folder));
     command.arg(installed("node")?.join("smsc.js")).arg(port.to_string()).args([log, acknowledged]);
     Ok(command)
 }

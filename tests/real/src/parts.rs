@@ -1,8 +1,9 @@
 //! Everything outside of Loa that a cluster runs on: Apache Kafka, PostgreSQL with a database for every role, Redis.
 //!
-//! Must stay true: each site has topics and databases of its own, and its own names in Redis (its hash key is part of
-//! them), so that sites on the same servers do not meet.
+//! Must stay true: every place has topics and databases of its own, and its own names in Redis (the hash key of its site is
+//! part of them), so that sites on the same servers do not meet.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -17,7 +18,7 @@ use crate::redis::Redis;
 /// Roles with a store.
 const ROLES: [&str; 6] = ["registry", "audience", "dispatch", "sms", "email", "report"];
 /// Copies of a record, where there are brokers for it, and how many must be in step.
-const COPIES: [usize; 2] = [3, 2];
+const COPIES: [u32; 2] = [3, 2];
 
 /// The servers that tests of this program share, while one of them has them.
 static SHARED: Mutex<Weak<Parts>> = Mutex::const_new(Weak::new());
@@ -30,7 +31,22 @@ pub struct Parts {
     pub postgres: Postgres,
     /// The account buckets.
     pub redis: Redis,
-    sites: AtomicU32,
+    places: AtomicU32,
+}
+
+/// Where a site keeps its log, stores and buckets.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// `host:port` of the brokers.
+    pub brokers: String,
+    /// What stands before the name of every topic.
+    pub prefix: String,
+    /// Copies of a record, and how many must be in step.
+    pub copies: [u32; 2],
+    /// The URL of the databases, with `{role}` in it.
+    pub store: String,
+    /// The URL of Redis.
+    pub redis: String,
 }
 
 impl Parts {
@@ -38,7 +54,7 @@ impl Parts {
     pub async fn start(brokers: usize) -> Result<Self, Fault> {
         let (kafka, postgres, redis) =
             tokio::try_join!(Kafka::start_nodes(brokers), Postgres::start(), Redis::start())?;
-        Ok(Self { kafka, postgres, redis, sites: AtomicU32::new(0) })
+        Ok(Self { kafka, postgres, redis, places: AtomicU32::new(0) })
     }
 
     /// Those of this program, with one broker, for tests that kill none of them. Who waits for a turn holds them meanwhile.
@@ -52,34 +68,44 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Topics and databases that nobody has used.
+    pub fn place(&self) -> Result<Place, Fault> {
+        let site = format!("site{}", self.places.fetch_add(1, Ordering::Relaxed));
+        self.postgres.databases(&ROLES.map(|role| format!("{site}_{role}")))?;
+        let copies = if u32::try_from(self.kafka.nodes())? < COPIES[0] { [1, 1] } else { COPIES };
+        Ok(Place {
+            brokers: self.kafka.brokers(),
+            prefix: format!("{site}."),
+            copies,
+            store: self.postgres.url(&format!("{site}_{{role}}")),
+            redis: self.redis.url(),
+        })
+    }
+
     /// A site of two processes on them, with topics and databases that are new.
     pub fn site(&self) -> Result<SiteOptions, Fault> {
-        Ok(SiteOptions::of(Kind::Cluster(self.settings()?)))
+        Ok(self.place()?.site())
     }
 
     /// A site of two processes for each group of roles.
     pub fn site_apart(&self) -> Result<SiteOptions, Fault> {
-        Ok(SiteOptions::of(Kind::Apart(self.settings()?)))
+        Ok(SiteOptions::of(Kind::Apart(self.place()?.settings())))
     }
 
     /// A site of one process on them; its topics are made.
     pub async fn alone(&self) -> Result<SiteOptions, Fault> {
-        let settings = self.settings()?;
-        let text = |key: &str| {
-            let found = settings.iter().find(|(known, _)| known == key);
-            found.map(|(_, value)| value.trim_matches('"').to_owned()).unwrap_or_default()
-        };
+        let place = self.place()?;
         let config = KafkaConfig {
-            brokers: text("log.brokers"),
-            prefix: text("log.prefix"),
+            brokers: place.brokers.clone(),
+            prefix: place.prefix.clone(),
             tls: None,
             sasl: None,
-            replication: text("log.replication").parse()?,
-            min_insync: text("log.min_insync").parse()?,
+            replication: place.copies[0],
+            min_insync: place.copies[1],
             node: "tests".to_owned(),
         };
         apply(&config, &mut Report::default()).await?;
-        Ok(settings.into_iter().fold(SiteOptions::process(), |site, (key, value)| site.set(&key, value)))
+        Ok(place.settings().into_iter().fold(SiteOptions::process(), |site, (key, value)| site.set(&key, value)))
     }
 
     /// The processes of the servers.
@@ -87,23 +113,40 @@ impl Parts {
         let brokers = (0..self.kafka.nodes()).map(|node| self.kafka.pid(node));
         brokers.chain([self.postgres.pid(), self.redis.pid()]).collect()
     }
+}
 
-    fn settings(&self) -> Result<Vec<(String, String)>, Fault> {
-        let site = format!("site{}", self.sites.fetch_add(1, Ordering::Relaxed));
-        self.postgres.databases(&ROLES.map(|role| format!("{site}_{role}")))?;
-        let brokers = self.kafka.nodes();
-        let [copies, in_step] = if brokers < COPIES[0] { [1, 1] } else { COPIES };
+impl Place {
+    /// A site of two processes.
+    pub fn site(&self) -> SiteOptions {
+        SiteOptions::of(Kind::Cluster(self.settings()))
+    }
+
+    /// The keys of the configuration by which a Loa finds it.
+    fn settings(&self) -> Vec<(String, String)> {
         let text = |key: &str, value: &str| (key.to_owned(), format!("{value:?}"));
-        let number = |key: &str, value: usize| (key.to_owned(), value.to_string());
-        Ok(vec![
+        let number = |key: &str, value: u32| (key.to_owned(), value.to_string());
+        vec![
             text("log.kind", "kafka"),
-            text("log.brokers", &self.kafka.brokers()),
-            text("log.prefix", &format!("{site}.")),
-            number("log.replication", copies),
-            number("log.min_insync", in_step),
+            text("log.brokers", &self.brokers),
+            text("log.prefix", &self.prefix),
+            number("log.replication", self.copies[0]),
+            number("log.min_insync", self.copies[1]),
             text("store.kind", "postgres"),
-            text("store.url", &self.postgres.url(&format!("{site}_{{role}}"))),
-            text("redis.url", &self.redis.url()),
-        ])
+            text("store.url", &self.store),
+            text("redis.url", &self.redis),
+        ]
+    }
+
+    /// The name of a role's database.
+    pub fn database(&self, role: &str) -> String {
+        let (_, name) = self.store.rsplit_once('/').unwrap_or(("", &self.store));
+        name.replace("{role}", role)
+    }
+
+    /// The URL of the databases by way of a proxy, which does not speak TLS.
+    pub fn store_by(&self, proxy: SocketAddr) -> String {
+        let (user, rest) = self.store.split_once('@').unwrap_or(("", &self.store));
+        let (_, database) = rest.split_once('/').unwrap_or(("", rest));
+        format!("{user}@{proxy}/{database}?sslmode=disable")
     }
 }

@@ -21,7 +21,11 @@ use loa_sim::log::{LogLine, text_hash};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use crate::tail::Tail;
+
 const LIMIT: Duration = Duration::from_secs(60);
+/// What a line of its log holds about a mail that it has taken and is done with.
+const SENT: &str = "status=sent";
 /// Where mail is between its acceptance and its end.
 const QUEUES: [&str; 4] = ["incoming", "active", "deferred", "maildrop"];
 /// Which services run, and how: Postfix's own table without what goes out or comes in by other ways.
@@ -47,6 +51,7 @@ pub struct Postfix {
     master: Child,
     folder: TempDir,
     port: u16,
+    sent: Tail,
 }
 
 impl Postfix {
@@ -57,7 +62,8 @@ impl Postfix {
         }
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         prepare(folder.path(), port)?;
-        let mut postfix = Self { master: launch(folder.path())?, folder, port };
+        let sent = Tail::new(log(folder.path()), |line| String::from_utf8_lossy(line).contains(SENT));
+        let mut postfix = Self { master: launch(folder.path())?, folder, port, sent };
         postfix.ready().await?;
         Ok(postfix)
     }
@@ -73,6 +79,11 @@ impl Postfix {
         until("Postfix's queue is empty", LIMIT, async || QUEUES.iter().all(|name| is_empty(&queue.join(name))))
             .await?;
         Ok(read(&std::fs::read_to_string(self.log())?))
+    }
+
+    /// About how many that is, up to now: those in its queue are not counted yet.
+    pub fn accepted(&self) -> Result<u64, Fault> {
+        self.sent.count()
     }
 
     /// Stops it as a crash would: all of its processes at once.
@@ -108,7 +119,7 @@ impl Postfix {
     }
 
     fn log(&self) -> PathBuf {
-        self.folder.path().join("log/mail.log")
+        log(self.folder.path())
     }
 }
 
@@ -163,6 +174,10 @@ fn run(command: &mut Command) -> Result<(), Fault> {
     Err(fault(format!("{:?} failed ({}): {why}", command.get_program(), done.status)))
 }
 
+fn log(folder: &Path) -> PathBuf {
+    folder.join("log/mail.log")
+}
+
 fn out(folder: &Path) -> PathBuf {
     folder.join("postfix.out")
 }
@@ -184,7 +199,7 @@ fn read(log: &str) -> Vec<LogLine> {
             message_ids.insert(id, text_hash(message_id.as_bytes()));
         }
         let Some((address, rest)) = rest.strip_prefix("to=<").and_then(|rest| rest.split_once(">, ")) else { continue };
-        if rest.contains("status=sent") && seen.insert((id, address)) {
+        if rest.contains(SENT) && seen.insert((id, address)) {
             let text_hash = message_ids.get(id).copied().unwrap_or(0);
             let (address, id) = (address.to_owned(), id.to_owned());
             accepted.push(LogLine { unix_us: 0, connection: 0, address, part: 1, parts: 1, text_hash, id });

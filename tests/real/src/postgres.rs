@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use loa_harness::ports::free_port;
-use loa_harness::{Fault, wait_for};
+use loa_harness::{Fault, fault, wait_for};
 
 use crate::server::{Folder, Server, run};
 
@@ -57,8 +57,7 @@ impl Postgres {
 
     /// The URL of a database, whether it is there or not.
     pub fn url(&self, database: &str) -> String {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        format!("postgres://{SUPERUSER}@{addr}/{database}")
+        format!("postgres://{SUPERUSER}@{}/{database}", self.addr())
     }
 
     /// One statement of the superuser.
@@ -69,6 +68,22 @@ impl Postgres {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.server.pid()
+    }
+
+    /// What one statement answers, as text: columns parted by `|`, a row a line.
+    pub fn answer(&self, database: &str, statement: &str) -> Result<String, Fault> {
+        let mut command = self.client("psql", &["-At", "--dbname", database, "--command", statement]);
+        let done = command.output()?;
+        if done.status.success() {
+            Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+        } else {
+            Err(fault(format!("psql failed: {}", String::from_utf8_lossy(&done.stderr))))
+        }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// kill -9 of the server; the processes of its connections notice and end by themselves.

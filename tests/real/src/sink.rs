@@ -13,6 +13,7 @@ use loa_sim::log::{LogLine, lines};
 use tokio::net::TcpStream;
 
 use crate::server::{Folder, Server};
+use crate::tail::Tail;
 
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -22,6 +23,7 @@ pub struct Sink {
     server: Server,
     launch: Launch,
     port: u16,
+    accepted: Tail,
 }
 
 /// The command that listens on a port and writes the log and the ids of acknowledged receipts.
@@ -31,7 +33,8 @@ impl Sink {
     pub(crate) async fn start(name: &'static str, launch: Launch) -> Result<Self, Fault> {
         let (folder, port) = (Folder::new()?, free_port()?);
         let command = launch(port, &log(folder.path()), &acknowledged(folder.path()))?;
-        let mut sink = Self { server: Server::start(name, folder, command)?, launch, port };
+        let accepted = Tail::new(log(folder.path()), |_| true);
+        let mut sink = Self { server: Server::start(name, folder, command)?, launch, port, accepted };
         sink.ready().await?;
         Ok(sink)
     }
@@ -46,9 +49,32 @@ impl Sink {
         Ok(lines(&log(self.folder()))?.collect::<Result<_, _>>()?)
     }
 
+    /// How many parts that is, up to now.
+    pub fn accepted(&self) -> Result<u64, Fault> {
+        self.accepted.count()
+    }
+
     /// How many receipts were acknowledged.
     pub fn acknowledged(&self) -> Result<usize, Fault> {
         Ok(std::fs::read_to_string(acknowledged(self.folder()))?.lines().count())
+    }
+
+    /// Receipts do not leave until they are released; of node-smpp alone. Who has just been told needs a moment, so it is
+    /// to be told before messages come.
+    pub fn hold_receipts(&self) -> Result<(), Fault> {
+        Ok(std::fs::write(held(self.folder()), "")?)
+    }
+
+    /// What was held leaves at once.
+    pub fn release_receipts(&self) -> Result<(), Fault> {
+        Ok(std::fs::remove_file(held(self.folder()))?)
+    }
+
+    /// By how many seconds the dates in receipts are ahead of the machine's; of node-smpp alone, and a moment later.
+    pub fn turn_clock(&self, ahead_s: i64) -> Result<(), Fault> {
+        let (new, path) = (self.folder().join("clock-ahead.new"), ahead(self.folder()));
+        std::fs::write(&new, ahead_s.to_string())?;
+        Ok(std::fs::rename(new, path)?)
     }
 
     /// kill -9. Receipts that were not acknowledged are lost with it.
@@ -75,6 +101,16 @@ impl Sink {
 
 fn log(folder: &Path) -> PathBuf {
     folder.join("sink.log")
+}
+
+/// While it is there, receipts are held.
+pub(crate) fn held(folder: &Path) -> PathBuf {
+    folder.join("receipts-held")
+}
+
+/// How far the clock is turned.
+pub(crate) fn ahead(folder: &Path) -> PathBuf {
+    folder.join("clock-ahead")
 }
 
 fn acknowledged(folder: &Path) -> PathBuf {

@@ -77,6 +77,8 @@ pub(crate) enum Meaning {
     Suspect,
     /// The client is of no more use.
     Broken,
+    /// The topic is not there, or not as it was; it may be made anew.
+    Missing,
     /// It mends itself; the reader waits.
     Passing,
     /// Somebody must act.
@@ -103,12 +105,15 @@ pub(crate) fn of_read(error: &KafkaError) -> Meaning {
             | RDKafkaErrorCode::SaslAuthenticationFailed
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition
             | RDKafkaErrorCode::BadMessage
             | RDKafkaErrorCode::BadCompression,
         ) => Meaning::Refused,
+        Some(
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicId,
+        ) => Meaning::Missing,
         _ => Meaning::Passing,
     }
 }
@@ -136,6 +141,7 @@ mod tests {
         assert_eq!(of(RDKafkaErrorCode::AutoOffsetReset), Meaning::Suspect);
         assert_eq!(of(RDKafkaErrorCode::AllBrokersDown), Meaning::Passing);
         assert_eq!(of(RDKafkaErrorCode::TopicAuthorizationFailed), Meaning::Refused);
+        assert_eq!(of(RDKafkaErrorCode::UnknownTopicOrPartition), Meaning::Missing);
         assert_eq!(of_read(&KafkaError::PartitionEOF(7)), Meaning::End(7));
     }
 }

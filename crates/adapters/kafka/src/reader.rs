@@ -68,7 +68,6 @@ struct Stuck {
     partition: u32,
     wanted: i64,
     start: i64,
-    end: i64,
 }
 
 /// What a look at the client brought.
@@ -103,10 +102,10 @@ impl KafkaReader {
         let of: Vec<_> = positions.iter().map(|&(partition, _)| (self.topic, partition)).collect();
         let starts = self.readers.asker.starts(of.clone()).await?;
         let ends = self.readers.asker.ends(of).await?;
-        let found = positions.iter().zip(starts.into_iter().zip(ends));
+        let mut found = positions.iter().zip(starts.into_iter().zip(ends));
         self.stuck = found
-            .map(|(&(partition, wanted), (start, end))| Stuck { partition, wanted, start, end })
-            .find(|at| at.wanted < at.start || at.wanted > at.end);
+            .find(|&(&(_, wanted), (start, end))| wanted < start || wanted > end)
+            .map(|(&(partition, wanted), (start, _))| Stuck { partition, wanted, start });
         self.is_suspect = false;
         // The client has given the partition up; a new one begins it again.
         self.retire();
@@ -122,15 +121,9 @@ impl KafkaReader {
         if let Some(partition) = self.no_partition {
             return Err(LogError::NoPartition { topic, partition });
         }
-        if let Some(Stuck { partition, wanted, start, end }) = self.stuck {
-            if wanted < start {
-                return Err(LogError::Gap { topic, partition, start, wanted });
-            }
-            let why = format!(
-                "`{topic}` partition {partition} ends at {end} and {wanted} was to be read; the brokers have lost records or \
-                 are others than before"
-            );
-            return Err(LogError::Damaged { why });
+        // Behind the end, too, a gap is all that is left: the topic was made anew, or the brokers have lost records.
+        if let Some(Stuck { partition, wanted, start }) = self.stuck {
+            return Err(LogError::Gap { topic, partition, start, wanted });
         }
         self.failed.take().map_or(Ok(()), Err)
     }
@@ -251,6 +244,11 @@ impl KafkaReader {
             Meaning::End(partition) => return self.reach(partition),
             Meaning::Suspect => self.is_suspect = true,
             Meaning::Broken => self.retire(),
+            Meaning::Missing => {
+                // A topic that was made anew begins at its start again, and a client that knew the old one may not see it.
+                self.failed = Some(away(error.to_string()));
+                self.is_suspect = true;
+            }
             Meaning::Passing => tracing::debug!(topic = self.topic.name, %error, "a reader waits"),
             Meaning::Refused => self.failed = Some(away(error.to_string())),
         }

@@ -60,6 +60,8 @@ pub struct Receipts {
     pub duplicate_permille: u16,
     /// Time from the submit to its receipt.
     pub delay: Duration,
+    /// None leaves before this is false again; what has gathered then leaves at once.
+    pub held: bool,
     /// Receipts leave on another bind than the submit's, where there is one.
     pub on_other_bind: bool,
     /// Identifier and state also stand in TLVs.
@@ -77,6 +79,7 @@ impl Default for Receipts {
             missing_permille: 0,
             duplicate_permille: 0,
             delay: Duration::ZERO,
+            held: false,
             on_other_bind: false,
             tlvs: true,
             clock_ahead_us: 0,

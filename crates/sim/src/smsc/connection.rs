@@ -28,6 +28,8 @@ const RECEIPT_WINDOW: usize = 10_000;
 const PENDING_MAX: usize = 1_000_000;
 /// A refused receipt comes again after this time.
 const RECEIPT_RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked whether held receipts may leave.
+const HELD_LOOK: Duration = Duration::from_millis(100);
 /// How long a stopping message centre waits for its last octets to leave.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -262,7 +264,7 @@ impl Desk {
     }
 
     fn send_due(&mut self, session: &mut ServerSession) {
-        if self.round.faults.silent {
+        if self.round.faults.silent || self.round.receipts.held {
             return;
         }
         let mut sent = 0;
@@ -302,7 +304,11 @@ impl Desk {
         let receipt =
             self.pending.front().filter(|_| self.awaiting.len() < RECEIPT_WINDOW && !self.round.faults.silent);
         let answer = self.delayed.front().map(|(due, _)| *due);
-        [receipt.map(|pending| pending.due), answer].into_iter().flatten().min()
+        let due = |pending: &Pending| match self.round.receipts.held {
+            true => self.round.now + HELD_LOOK,
+            false => pending.due,
+        };
+        [receipt.map(due), answer].into_iter().flatten().min()
     }
 
     fn leave(&mut self) {

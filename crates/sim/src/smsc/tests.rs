@@ -406,6 +406,22 @@ async fn shares_duplicates_and_delay() {
 }
 
 #[tokio::test]
+async fn held_receipts_leave_when_they_are_let_go() {
+    let mut place = Place::new();
+    place.config.receipts.held = true;
+    let smsc = place.start().await;
+    let mut client = Client::bound(&smsc, BindMode::Transceiver).await;
+    for handle in 0..100 {
+        client.submit(handle, &format!("849{handle:08}"), "x");
+    }
+    client.until("all answers", |client| client.answers(0) == 100).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), client.stream.read(client.buffer.space())).await;
+    assert!(early.is_err(), "a receipt that was held has left");
+    smsc.set_receipts(Receipts::default());
+    client.until("every receipt", |client| client.receipts().len() == 100).await;
+}
+
+#[tokio::test]
 async fn latency_holds_answers_back() {
     let place = Place::new();
     let smsc = place.start().await;

@@ -26,3 +26,4 @@ mod stopped;
 mod storm;
 mod tls;
 mod tour;
+mod witness;

@@ -28,7 +28,7 @@ const BULK: u64 = 3_000;
 const SINGLES: u64 = 40;
 
 /// An approved notice for texts on the urgent lane; its id.
-async fn approved_notice(users: &Users) -> Result<String, Fault> {
+pub(crate) async fn approved_notice(users: &Users) -> Result<String, Fault> {
     let id = notice::written(users).await?;
     let own = registry::ApproveNoticeRequest { id: id.clone() };
     let refused = users.author.registry().approve_notice(own).await.err().map(|status| status.code());
@@ -37,11 +37,11 @@ async fn approved_notice(users: &Users) -> Result<String, Fault> {
     Ok(id)
 }
 
-fn request(notice: &str, people: &People, person: u64) -> SendRequest {
+pub(crate) fn request(notice: &str, people: &People, person: u64) -> SendRequest {
     notice::send(notice, people.msisdn(person), format!("ho-so-{person}"))
 }
 
-async fn send(users: &Users, request: &SendRequest) -> Result<String, Fault> {
+pub(crate) async fn send(users: &Users, request: &SendRequest) -> Result<String, Fault> {
     // A notice that was just approved is known everywhere a moment later.
     wait_for("the send is taken in", LIMIT, async || {
         let answer = users.operator.dispatch().send(request.clone()).await?;
@@ -70,7 +70,7 @@ async fn delivered(site: &Site, people: &People, persons: std::ops::Range<u64>) 
 }
 
 async fn compared(site: &Site, people: &People, persons: std::ops::Range<u64>, campaigns: &[&str]) -> TestResult {
-    let mut books = loa_harness::books::Books::new(&site.sims)?;
+    let mut books = loa_harness::books::Books::new(site.sinks()).await?;
     for id in campaigns {
         books.add(site.users(), id).await?;
     }
