@@ -17,10 +17,12 @@ use loa_runtime::config::DEV;
 use crate::ports::free_port;
 use crate::process::{self, Process, Start};
 use crate::users::Users;
-use crate::{Fault, fault};
+use crate::{Fault, fault, say};
 
 /// What every process of an installation has in common, made by the first.
 const SHARED_FILES: [&str; 2] = ["hash.key", "keys.toml"];
+/// Starts in a row, at most.
+const STARTS_MAX: u32 = 5;
 /// How often each group of roles runs.
 const TWICE: usize = 2;
 /// Where roles run apart: those that users talk to, the one that releases, those that hand over.
@@ -76,7 +78,7 @@ impl Cluster {
                     }
                 }
             }
-            processes.push(Process::start(start).await?);
+            processes.push(again_as_its_unit(async || Process::start(start.clone()).await).await?);
         }
         Ok(Self { processes })
     }
@@ -137,13 +139,41 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts one that was killed or stopped.
+    pub async fn start_one(&mut self, one: usize) -> Result<(), Fault> {
+        let process = &mut self.processes[one];
+        again_as_its_unit(async || process.start_again().await).await
+    }
+
+    /// Those that have ended without being told to.
+    pub fn ended(&mut self) -> Result<Vec<String>, Fault> {
+        let mut ended = Vec::new();
+        for process in &mut self.processes {
+            if process.has_ended()? {
+                ended.push(process.node().to_owned());
+            }
+        }
+        Ok(ended)
+    }
+
     /// Starts all again.
     pub async fn start_stopped(&mut self) -> Result<(), Fault> {
-        for process in &mut self.processes {
-            process.start_again().await?;
+        for one in 0..self.processes.len() {
+            self.start_one(one).await?;
         }
         Ok(())
     }
+}
+
+/// A start ends where a server does not answer in time, and is made again, as `deploy/systemd/loa.service` has it.
+async fn again_as_its_unit<T>(mut start: impl AsyncFnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    for _ in 1..STARTS_MAX {
+        match start().await {
+            Ok(started) => return Ok(started),
+            Err(error) => say(format!("started again: {}", error.to_string().lines().last().unwrap_or_default())),
+        }
+    }
+    start().await
 }
 
 /// What one of them is started with.

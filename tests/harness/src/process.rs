@@ -117,6 +117,14 @@ impl Process {
         Ok(())
     }
 
+    /// Whether it has ended without being told to.
+    pub fn has_ended(&mut self) -> Result<bool, Fault> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// Stops in good order, which must end well, and starts again.
     pub async fn stop_and_start(&mut self) -> Result<(), Fault> {
         let ended = self.stop().await?;

@@ -85,6 +85,10 @@ impl Soak {
             let clock = SystemClock::new();
             seen.act(act, &mut site, &mut parts).await.map_err(|error| fault(format!("{act}: {error}")))?;
             say(format!("{number}/{count} at {}: {act}, {:.1?}", texts + mails, clock.monotonic()));
+            let ended = site.cluster()?.ended()?;
+            if !ended.is_empty() {
+                return Err(fault(format!("{ended:?} ended by themselves after: {act}")));
+            }
         }
         for one in &over(&site, &id).await?.variants {
             say(format!(
@@ -133,14 +137,14 @@ impl Seen {
                 let process = process(site, one)?;
                 process.kill().await?;
                 self.in_the_air.extend(unsettled(&process.config()?).await?);
-                process.start_again().await
+                site.cluster()?.start_one(one).await
             }
             Act::Bury(one) => {
                 let holds = holder(process(site, one)?).await?;
                 process(site, one)?.kill().await?;
                 self.taken_over(&holds, process(site, one)?).await?;
                 holds.close().await;
-                process(site, one)?.start_again().await
+                site.cluster()?.start_one(one).await
             }
             Act::Freeze(one) => {
                 let holds = holder(process(site, one)?).await?;
@@ -166,7 +170,13 @@ impl Seen {
                 parts.redis.kill()?;
                 parts.redis.start_again().await
             }
-            Act::Restart(Who::Loa(one)) => process(site, one)?.stop_and_start().await,
+            Act::Restart(Who::Loa(one)) => {
+                let ended = process(site, one)?.stop().await?;
+                if !ended.success() {
+                    return Err(fault(format!("a stop settles what is in flight, and loa ended with {ended}")));
+                }
+                site.cluster()?.start_one(one).await
+            }
             Act::Restart(Who::Broker(one)) => {
                 parts.kafka.stop(one).await?;
                 parts.kafka.start_again(one).await

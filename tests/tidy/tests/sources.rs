@@ -25,7 +25,7 @@ const NOWHERE: &[(&str, &str)] = &[
     (concat!("FIX", "ME"), "fix it or leave it out"),
 ];
 
-/// The one reason for a test to wait for another command.
+/// The one reason for a test to wait for another command, which CI calls too.
 const NEEDS_SERVERS: &str = concat!("#[ign", "ore = \"needs servers: make test-real\"]");
 
 /// What must not stand in the product's code.

@@ -2,7 +2,7 @@
 //!
 //! Must stay true: an answer is of this moment and from no cache; a question takes a bounded time and no asynchronous thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,9 +70,22 @@ impl Asker {
             self.hear();
             let answer = self.ask_once(of, what, left);
             left = until.saturating_sub(self.clock.monotonic());
-            match answer {
-                Err(_) if left > AGAIN_AFTER => std::thread::sleep(AGAIN_AFTER),
-                answer => return answer,
+            if answer.is_ok() || left <= AGAIN_AFTER {
+                return answer;
+            }
+            self.learn(of, left);
+            std::thread::sleep(AGAIN_AFTER);
+            left = until.saturating_sub(self.clock.monotonic());
+        }
+    }
+
+    /// Asks for the topics' partitions anew. After a broker was lost the client may hold a topic as one that it still waits to
+    /// hear of, and believes for minutes, until it looks by itself, that the topic has no such partition.
+    fn learn(&self, of: &[Of], within: Duration) {
+        let topics: BTreeSet<String> = of.iter().map(|(topic, _)| self.config.name(topic)).collect();
+        for topic in topics {
+            if let Err(error) = self.client.fetch_metadata(Some(&topic), within) {
+                tracing::debug!(topic, %error, "the partitions are not told");
             }
         }
     }

@@ -174,11 +174,12 @@ async fn bucket_slows_down_on_all_nodes() -> Result<(), Fault> {
     until("every node is slower", LIMIT, async || rates().iter().all(|&rate| rate < 0.6)).await?;
     nodes.buckets[1].slow_down(&nodes.account); // the same second
     let share = nodes.share_of_rate(SECOND).await?;
-    assert!((0.4..0.65).contains(&share), "{share} of the rate");
+    // What nobody asks for in time is lost, so a busy machine takes less; nobody may take more.
+    assert!((0.25..0.65).contains(&share), "{share} of the rate");
     assert!(rates().iter().all(|&rate| (0.5..0.7).contains(&rate)), "{:?}: one word", rates());
     redis.ask("FLUSHALL").await?;
     let share = nodes.share_of_rate(SECOND).await?;
-    assert!((0.4..0.75).contains(&share), "{share}: what is left outlives Redis");
+    assert!((0.25..0.75).contains(&share), "{share}: what is left outlives Redis");
     until("it recovers", LIMIT, async || rates().iter().all(|&rate| rate > 0.8)).await?;
     nodes.within_burst();
     Ok(())

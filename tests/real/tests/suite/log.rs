@@ -20,9 +20,6 @@ const WIDE: &TopicSpec = SettlementsTopic::SPEC;
 /// Any read that should answer, answers within this; longer than a broker takes to start again on a busy machine.
 const READ_WITHIN: Duration = Duration::from_secs(120);
 
-/// Virtual machines of brokers are heavy: one test at a time has its own.
-static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 fn config(kafka: &Kafka, prefix: &str) -> KafkaConfig {
     KafkaConfig {
         brokers: kafka.brokers(),

@@ -17,7 +17,7 @@ use loa_ports::log::{Append, Log as _, Position};
 use loa_real::kafka::Kafka;
 use tokio::task::JoinSet;
 
-use super::{ALONE, READ_WITHIN, WIDE, config, next, open, record};
+use super::{READ_WITHIN, WIDE, config, next, open, record};
 
 /// Partitions that are appended to while nodes are killed.
 const PARTITIONS: u32 = 8;
@@ -120,7 +120,7 @@ async fn everything_acknowledged_is_read_once(mut kafka: Kafka, log: Arc<KafkaLo
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn kafka_is_killed_and_everything_acknowledged_is_read_once() -> TestResult {
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let kafka = Kafka::start().await?;
     let log = open(config(&kafka, "loa.")).await?;
     everything_acknowledged_is_read_once(kafka, log, &[0, 0]).await
@@ -129,7 +129,7 @@ async fn kafka_is_killed_and_everything_acknowledged_is_read_once() -> TestResul
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn kafka_of_three_nodes_goes_on_without_one() -> TestResult {
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let kafka = Kafka::start_nodes(3).await?;
     let config = KafkaConfig { replication: 3, min_insync: 2, ..config(&kafka, "loa.") };
     let log = open(config).await?;
@@ -139,7 +139,7 @@ async fn kafka_of_three_nodes_goes_on_without_one() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn kafka_readers_that_waited_over_a_restart_are_woken() -> TestResult {
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let mut kafka = Kafka::start().await?;
     let log = open(config(&kafka, "loa.")).await?;
     log.append((0..64).map(|partition| record(partition, "before".to_owned())).collect()).await?;
@@ -191,7 +191,7 @@ async fn kafka_readers_that_waited_over_a_restart_are_woken() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn kafka_that_is_away_answers_in_time_and_comes_back() -> TestResult {
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let mut kafka = Kafka::start().await?;
     let log = open(config(&kafka, "loa.")).await?;
     log.append(vec![record(0, "first".to_owned())]).await?;

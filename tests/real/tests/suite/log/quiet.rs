@@ -16,7 +16,7 @@ use loa_testkit::suites::log::{LogUnderTest, log_holds};
 use tokio::sync::Mutex;
 
 use super::aged::{Admin, Aged, BACK, committed};
-use super::{ALONE, READ_WITHIN, WIDE, config, next, open, record};
+use super::{READ_WITHIN, WIDE, config, next, open, record};
 
 /// The broker, while a test has it.
 static SHARED: Mutex<Weak<Kafka>> = Mutex::const_new(Weak::new());
@@ -36,7 +36,7 @@ async fn shared() -> Result<Arc<Kafka>, Fault> {
 #[ignore = "needs servers: make test-real"]
 async fn kafka_does_what_every_log_must() -> TestResult {
     let kafka = shared().await?;
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let (admin, config) = (Admin::new(&kafka.brokers()), config(&kafka, "loa."));
     apply(&config, &mut Report::default()).await?;
     log_holds(async || {
@@ -56,7 +56,7 @@ async fn kafka_does_what_every_log_must() -> TestResult {
 #[ignore = "needs servers: make test-real"]
 async fn kafka_topics_are_made_once_and_never_changed() -> TestResult {
     let kafka = shared().await?;
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let config = config(&kafka, "topics.");
     let Err(missing) = KafkaLog::open(config.clone(), Arc::new(SystemClock::new())).await else {
         return Err(fault("a log without topics was opened"));
@@ -93,7 +93,7 @@ async fn kafka_topics_are_made_once_and_never_changed() -> TestResult {
 #[ignore = "needs servers: make test-real"]
 async fn kafka_asks_for_a_login() -> TestResult {
     let kafka = shared().await?;
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     for (partition, mechanism) in [(3, Mechanism::Plain), (4, Mechanism::ScramSha512)] {
         let login = |password: &str| {
             let sasl = Sasl { mechanism, user: USER.to_owned(), password: password.to_owned() };
@@ -119,7 +119,7 @@ async fn kafka_asks_for_a_login() -> TestResult {
 #[ignore = "needs servers: make test-real"]
 async fn kafka_is_told_how_far_readers_are() -> TestResult {
     let kafka = shared().await?;
-    let (_turn, _alone) = (beside_others().await, ALONE.lock().await);
+    let _turn = beside_others().await;
     let log = open(config(&kafka, "told.")).await?;
     log.append(vec![record(5, "one".to_owned())]).await?;
     let next = [Position { partition: 5, offset: 1 }, Position { partition: 6, offset: 0 }];
