@@ -14,7 +14,7 @@ use tonic::Status;
 
 /// Which chunks are asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub struct Wanted {
     /// The campaign they belong to.
     pub campaign: CampaignId,
     /// Its freeze.
@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
 
 /// Gives frozen chunks.
 #[async_trait]
-pub(crate) trait Chunks: Send + Sync {
+pub trait Chunks: Send + Sync {
     /// Keys of chunks, in order.
     async fn keys(&self, wanted: Wanted) -> Result<BoxStream<'static, Result<ChunkFacts, Status>>, Status>;
 

@@ -18,5 +18,7 @@ mod shard;
 mod tests;
 mod watch;
 
+pub use chunks::{Chunks, Wanted};
+pub use registry::Registry;
 pub use rpc::ReportRpc;
 pub use service::Report;

@@ -14,7 +14,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// Registry, as the ledger needs it.
 #[async_trait]
-pub(crate) trait Registry: Send + Sync {
+pub trait Registry: Send + Sync {
     /// Nothing of the campaign leaves any more; the reason is shown to operators.
     async fn halt(&self, campaign: CampaignId, reason: &str) -> Result<(), Status>;
 

@@ -54,7 +54,7 @@ impl Report {
     }
 
     /// The role with others in the place of audience and registry.
-    pub(crate) fn with_peers(
+    pub fn with_peers(
         ctx: &Ctx,
         (store, leases, log): (Arc<dyn ReportStore>, Arc<dyn Leases>, Arc<dyn Log>),
         view: ControlView,

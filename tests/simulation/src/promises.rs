@@ -1,0 +1,134 @@
+//! The promises, looked at in both books.
+//!
+//! Must stay true: a person is told by place, never by number.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use loa_domain::ids::{ChunkKey, SliceKey};
+use loa_domain::state::RecipientState;
+use loa_ports::store::claims::Intent;
+
+use crate::book::Page;
+use crate::campaign::Person;
+use crate::world::World;
+
+/// After T0 and this, nothing leaves.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What of the ledger is not as it must be in the end, a sentence each.
+pub(crate) fn ledger_faults(world: &World) -> Vec<String> {
+    let ledger = ledger(world);
+    let pages = world.smsc.book.pages();
+    let empty = Page::default();
+    let people = &world.operator.facts.people;
+    let mut faults = Vec::new();
+    for person in people {
+        let page = pages.get(&person.number).unwrap_or(&empty);
+        let state = ledger.get(&person.chunk).and_then(|states| states.get(usize::from(person.index))).copied();
+        if let Err(why) = agrees(world, person, state.unwrap_or(RecipientState::Open), page) {
+            faults.push(format!("chunk {} index {}: {why}", person.chunk.chunk, person.index));
+        }
+    }
+    let known = ledger.values().map(Vec::len).sum::<usize>();
+    if known != people.len() && faults.is_empty() {
+        faults.push(format!("the ledger has {known} of {} people", people.len()));
+    }
+    let left = world.smsc.receipts_left();
+    if left > 0 {
+        faults.push(format!("{left} receipts were not taken"));
+    }
+    faults
+}
+
+/// Whether what the ledger says of a person is what the carrier's book says.
+fn agrees(world: &World, person: &Person, state: RecipientState, page: &Page) -> Result<(), String> {
+    use RecipientState as S;
+    let nothing_left = page.arrivals.iter().all(|arrival| !arrival.taken && (arrival.told_not_taken || arrival.told));
+    match state {
+        S::Open | S::Submitted | S::Unknown => Err(format!("still {state} in the end")),
+        S::Delivered if page.receipt == Some(S::Delivered) || world.operator.facts.parts > 1 && page.is_taken() => {
+            Ok(())
+        }
+        S::Undelivered if page.is_taken() => Ok(()),
+        S::Delivered | S::Undelivered => Err(format!("{state}, and the carrier's receipt is {:?}", page.receipt)),
+        S::InDoubt if page.receipt.is_some() && world.operator.facts.parts == 1 => {
+            Err("in doubt, and its receipt was acknowledged".to_owned())
+        }
+        S::InDoubt if may_be_in_doubt(world, person, page) => Ok(()),
+        S::InDoubt => Err("in doubt, and nobody ended who had begun it".to_owned()),
+        S::Skipped | S::Cancelled | S::Expired | S::Rejected if nothing_left => Ok(()),
+        S::Skipped | S::Cancelled | S::Expired | S::Rejected => Err(format!("{state}, and handed over")),
+    }
+}
+
+/// The carrier did not answer, or who had begun its slice ended before it was settled.
+fn may_be_in_doubt(world: &World, person: &Person, page: &Page) -> bool {
+    let unanswered = page.arrivals.iter().any(|arrival| !arrival.told && !arrival.told_not_taken);
+    // A long text of which some parts were taken and the rest could not follow.
+    let partial = world.operator.facts.parts > 1 && page.is_taken();
+    unanswered || partial || begun_and_left(world, person)
+}
+
+fn begun_and_left(world: &World, person: &Person) -> bool {
+    let ended = world.ended();
+    let dispatch = world.dispatch.tables();
+    let claims = world.claims.tables();
+    let rows =
+        dispatch.own.rows.values().filter(|row| row.key.chunk == person.chunk && row.mask.contains(person.index));
+    rows.into_iter().any(|row| {
+        let Some(place) = row.mask.iter().position(|index| index == person.index) else { return false };
+        let slice = u16::try_from(place / usize::from(row.slice_length)).unwrap_or(u16::MAX);
+        let claim = claims.own.claims.get(&SliceKey { release: row.key, slice });
+        claim.is_some_and(|claim| {
+            claim.intent == Intent::Begun && claim.settlement.is_none() && ended.contains(&claim.incarnation)
+        })
+    })
+}
+
+/// What was handed over that should not have been, a sentence each.
+pub(crate) fn hand_over_faults(world: &World) -> Vec<String> {
+    let (stops, opted_out) = (world.operator.stops(), world.operator.opted_out());
+    let pages = world.smsc.book.pages();
+    let facts = &world.operator.facts;
+    let mut faults = Vec::new();
+    for person in &facts.people {
+        let Some(page) = pages.get(&person.number) else { continue };
+        let place = format!("chunk {} index {}", person.chunk.chunk, person.index);
+        faults.extend(page.wrong.iter().map(|why| format!("{place}: {why}")));
+        for arrival in page.arrivals.iter().filter(|arrival| !arrival.was_frozen) {
+            let at = arrival.at;
+            let is_in =
+                |&(from, to): &(Duration, Option<Duration>)| at >= from + STOPS_WITHIN && to.is_none_or(|to| at < to);
+            if let Some((from, _)) = stops.iter().find(|stop| is_in(stop)) {
+                faults.push(format!("{place}: handed over at {at:?}, stopped at {from:?}"));
+            }
+            let out = opted_out.iter().find(|(number, since)| *number == person.number && at >= *since + STOPS_WITHIN);
+            if let Some((_, since)) = out {
+                faults.push(format!("{place}: handed over at {at:?}, opted out at {since:?}"));
+            }
+            if world.wall_us(at) >= facts.last_us() {
+                faults.push(format!("{place}: handed over at {at:?}, after the campaign's time"));
+            }
+        }
+    }
+    faults
+}
+
+/// Every person's state, as the ledger has stored it: the first column of a chunk's blob.
+fn ledger(world: &World) -> BTreeMap<ChunkKey, Vec<RecipientState>> {
+    const HEAD: usize = 9;
+    const WIDTH: usize = 17;
+    let tables = world.report.tables();
+    let states = |(key, facts): (&ChunkKey, &loa_ports::store::report::ChunkFacts)| {
+        let Some(blob) = tables.own.states.get(key) else {
+            return (*key, vec![RecipientState::Open; facts.keys.len()]);
+        };
+        let raw = zstd::bulk::decompress(blob, 1 << 20).expect("a blob of the ledger");
+        assert_eq!(raw[0], 1, "the format of the ledger's blobs has changed");
+        let count = (raw.len() - HEAD) / WIDTH;
+        let state = |&code: &u8| RecipientState::from_code(code.into()).expect("a state of the ledger");
+        (*key, raw[HEAD..HEAD + count].iter().map(state).collect())
+    };
+    tables.own.chunks.iter().map(states).collect()
+}
