@@ -83,7 +83,7 @@ async fn one_run(
     })
     .await?;
     world.site.finished(&campaign).await?;
-    let mut books = Books::new(&world.site.sims)?;
+    let mut books = Books::new(&world.site.sims).await?;
     books.add(world.site.users(), &campaign).await?;
     sent.iter().for_each(|msisdn| books.add_single("sms", msisdn));
     books.check()?;

@@ -68,14 +68,9 @@ pub struct Process {
 impl Process {
     /// Starts it and waits until it is ready.
     pub async fn start(start: Start) -> Result<Self, Fault> {
-        Self::start_as(start, None).await
-    }
-
-    /// The same, with some roles alone if they are named; its data folder then holds the keys of the installation.
-    pub async fn start_as(start: Start, apart: Option<Apart>) -> Result<Self, Fault> {
         std::fs::create_dir_all(&start.output)?;
-        let (child, addresses, users) = launch(&start, apart.as_ref(), 0).await?;
-        Ok(Self { start, apart, child: Some(child), addresses, users, starts: 1 })
+        let (child, addresses, users) = launch(&start, 0).await?;
+        Ok(Self { start, child: Some(child), addresses, users, starts: 1 })
     }
 
     /// Its process id.
@@ -111,7 +106,7 @@ impl Process {
     /// Starts again on the same data; ports are new.
     pub async fn start_again(&mut self) -> Result<(), Fault> {
         self.kill().await?;
-        let (child, addresses, users) = launch(&self.start, self.apart.as_ref(), self.starts).await?;
+        let (child, addresses, users) = launch(&self.start, self.starts).await?;
         (self.child, self.addresses, self.users) = (Some(child), addresses, users);
         self.starts += 1;
         Ok(())

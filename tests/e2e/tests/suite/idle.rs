@@ -24,7 +24,6 @@ fn start(folder: &std::path::Path) -> Start {
         roles: Vec::new(),
         ca: None,
         fills_disk: false,
-        roles: None,
     }
 }
 
