@@ -275,9 +275,11 @@ impl Line {
                 continue;
             }
             self.drops.mark_unchanged();
+            tracing::info!(slot = self.slot, node = self.ctx.node(), "bound");
             self.source.bind_changed(self.slot, BindState::Bound);
             self.bound().await;
         }
+        tracing::info!(slot = self.slot, node = self.ctx.node(), "closed");
         self.source.bind_changed(self.slot, BindState::Closed);
     }
 

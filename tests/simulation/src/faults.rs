@@ -19,8 +19,9 @@ const LONGEST_MS: u64 = 25_000;
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    Kill(Role, usize),
-    Freeze(Role, usize),
+    /// At one of its next calls.
+    Kill(Role, usize, u64),
+    Freeze(Role, usize, u64),
     Stop(Role, usize),
     Rob(Role),
     StoreAway(Role),
@@ -30,15 +31,18 @@ enum Fault {
     Throttling,
     Stalling,
     Pause,
+    /// And the log goes away right behind it.
+    PauseUnheard,
     Cancel,
     OptOut(usize),
 }
 
 fn draw(dice: &mut Dice, people: usize) -> Fault {
-    let (role, node) = (Role::ALL[dice.index(3)], dice.index(NODES));
+    let (role, node) = ([Role::Dispatch, Role::Sms, Role::Sms, Role::Report][dice.index(4)], dice.index(NODES));
+    let calls = if dice.happens(0.3) { 0 } else { dice.below(40) };
     match dice.below(30) {
-        0..6 => Fault::Kill(role, node),
-        6..9 => Fault::Freeze(role, node),
+        0..6 => Fault::Kill(role, node, calls),
+        6..9 => Fault::Freeze(role, node, calls),
         9..11 => Fault::Stop(role, node),
         11..13 => Fault::Rob(role),
         13..15 => Fault::StoreAway(role),
@@ -47,7 +51,8 @@ fn draw(dice: &mut Dice, people: usize) -> Fault {
         18..20 => Fault::LinesBreak,
         20 => Fault::Throttling,
         21 => Fault::Stalling,
-        22..25 => Fault::Pause,
+        22..24 => Fault::Pause,
+        24 => Fault::PauseUnheard,
         25 if dice.happens(0.3) => Fault::Cancel,
         _ => Fault::OptOut(dice.index(people)),
     }
@@ -95,14 +100,15 @@ fn uncertain(world: &World, share: f64) {
 
 async fn happen(world: &World, fault: Fault, lasts: Duration) {
     match fault {
-        Fault::Kill(role, node) => {
+        Fault::Kill(role, node, calls) => {
             if let Some(process) = world.process(role, node) {
-                process.gate.set(Life::Dead);
+                process.gate.set_within(calls, Life::Dead);
             }
         }
-        Fault::Freeze(role, node) => {
+        Fault::Freeze(role, node, calls) => {
             if let Some(process) = world.process(role, node) {
-                process.gate.set(Life::Frozen);
+                process.gate.set_within(calls, Life::Frozen);
+                process.gate.stops_within(lasts).await;
                 tokio::time::sleep(lasts).await;
                 process.gate.set(Life::Runs);
             }
@@ -153,17 +159,30 @@ async fn happen(world: &World, fault: Fault, lasts: Duration) {
             tokio::time::sleep(lasts).await;
             world.smsc.set(|mood| mood.stalls = false);
         }
-        Fault::Pause => {
-            if world.operator.set(CampaignState::Paused) {
-                tokio::time::sleep(lasts).await;
-                while world.operator.state() == CampaignState::Paused && !world.operator.set(CampaignState::Running) {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
+        Fault::Pause => pause(world, lasts).await,
+        Fault::PauseUnheard => {
+            world.operator.set(CampaignState::Paused);
+            world.records.away(true);
+            tokio::time::sleep(lasts).await;
+            world.records.away(false);
+            go_on(world).await;
         }
         Fault::Cancel => drop(world.operator.set(CampaignState::Cancelled)),
         Fault::OptOut(person) => {
             world.operator.opt_out(world.operator.facts.people[person].number);
         }
+    }
+}
+
+async fn pause(world: &World, lasts: Duration) {
+    if world.operator.set(CampaignState::Paused) {
+        tokio::time::sleep(lasts).await;
+        go_on(world).await;
+    }
+}
+
+async fn go_on(world: &World) {
+    while world.operator.state() == CampaignState::Paused && !world.operator.set(CampaignState::Running) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -28,12 +28,19 @@ pub(crate) struct Gate {
     life: watch::Sender<Life>,
     dice: Mutex<Dice>,
     freezes: AtomicU64,
+    /// After so many further calls it becomes so.
+    armed: Mutex<Option<(u64, Life)>>,
 }
 
 impl Gate {
     pub(crate) fn new(seed: u64, stream: u64) -> Arc<Self> {
         let dice = Mutex::new(Dice::new(seed, stream));
-        Arc::new(Self { life: watch::Sender::new(Life::Runs), dice, freezes: AtomicU64::new(0) })
+        Arc::new(Self {
+            life: watch::Sender::new(Life::Runs),
+            dice,
+            freezes: AtomicU64::new(0),
+            armed: Mutex::new(None),
+        })
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -49,6 +56,24 @@ impl Gate {
             self.freezes.fetch_add(1, Ordering::Relaxed);
         }
         self.life.send_replace(life);
+    }
+
+    /// It is killed or frozen at one of its next calls: before what that does, or before it is answered.
+    pub(crate) fn set_within(&self, calls: u64, life: Life) {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, life));
+    }
+
+    fn count(&self) {
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        match armed.as_mut() {
+            Some((0, life)) => {
+                let life = *life;
+                *armed = None;
+                self.set(life);
+            }
+            Some((left, _)) => *left -= 1,
+            None => {}
+        }
     }
 
     /// How often it was frozen so far.
@@ -68,8 +93,15 @@ impl Gate {
         let _gone = life.wait_for(|life| *life == Life::Dead).await;
     }
 
+    /// Resolves when the process does not run any more, or after that time.
+    pub(crate) async fn stops_within(&self, time: Duration) {
+        let mut life = self.life.subscribe();
+        let _late = tokio::time::timeout(time, life.wait_for(|life| *life != Life::Runs)).await;
+    }
+
     /// The way to a server or back: mostly no time, sometimes milliseconds, seldom more than a second.
     pub(crate) async fn travel(&self) {
+        self.count();
         let ms = self.throw(|dice| match dice.below(200) {
             0 => dice.below(1_500),
             1..20 => dice.below(20),

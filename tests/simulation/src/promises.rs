@@ -41,6 +41,41 @@ pub(crate) fn ledger_faults(world: &World) -> Vec<String> {
     faults
 }
 
+/// What the stores hold of somebody whom the two books do not agree about, a line for each of the newest rows.
+pub(crate) fn rows_of_first(world: &World) -> Vec<String> {
+    const ROWS_SHOWN: usize = 4;
+    let ledger = ledger(world);
+    let (pages, empty) = (world.smsc.book.pages(), Page::default());
+    let state =
+        |person: &Person| ledger.get(&person.chunk).and_then(|states| states.get(usize::from(person.index))).copied();
+    let wrong = |person: &&Person| {
+        let page = pages.get(&person.number).unwrap_or(&empty);
+        agrees(world, person, state(person).unwrap_or(RecipientState::Open), page).is_err()
+    };
+    let Some(person) = world.operator.facts.people.iter().find(wrong) else { return Vec::new() };
+    let dispatch = world.dispatch.tables();
+    let rows = dispatch.own.rows.values().filter(|row| row.key.chunk == person.chunk);
+    let mut rows: Vec<_> = rows.filter(|row| row.mask.contains(person.index)).collect();
+    rows.reverse();
+    rows.truncate(ROWS_SHOWN);
+    let seconds = |us: i64| (us - world.wall_us(Duration::ZERO)) / 1_000_000;
+    let line = |row: &&loa_ports::store::dispatch::ReleaseRow| {
+        let back = row.progress.returned.iter().find(|back| back.index == person.index);
+        format!(
+            "chunk {} index {} release {}: released at {} s, until {} s, returned {:?}, settled {}, in doubt {}",
+            person.chunk.chunk,
+            person.index,
+            row.key.release_no,
+            seconds(row.released_at_us),
+            seconds(row.hand_over_by_us),
+            back.map(|back| (back.why, seconds(back.not_before_us))),
+            row.progress.settled.contains(person.index),
+            row.progress.in_doubt.contains(person.index),
+        )
+    };
+    rows.iter().map(line).collect()
+}
+
 /// Whether what the ledger says of a person is what the carrier's book says.
 fn agrees(world: &World, person: &Person, state: RecipientState, page: &Page) -> Result<(), String> {
     use RecipientState as S;
