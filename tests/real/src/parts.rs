@@ -1,13 +1,11 @@
 //! Everything outside of Loa that a cluster runs on: Apache Kafka, PostgreSQL with a database for every role, Redis.
 //!
-//! Must stay true: every place has topics and databases of its own, so tests that share servers share nothing else.
+//! Must stay true: what a site is told of these servers is a [`Place`], so a test can put something of its own between.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use loa_harness::{Fault, Kind, SiteOptions};
-use tokio::sync::Mutex;
 
 use crate::kafka::Kafka;
 use crate::postgres::Postgres;
@@ -17,10 +15,7 @@ use crate::third_party::ThirdParty;
 /// Roles with a store.
 const ROLES: [&str; 6] = ["registry", "audience", "dispatch", "sms", "email", "report"];
 
-/// The servers that tests of this program share, while one of them runs or waits for its turn.
-static SHARED: Mutex<Weak<Parts>> = Mutex::const_new(Weak::new());
-
-/// The servers of one site, or of several one after the other; they stop with who holds them last.
+/// The servers of one site; they stop with it.
 pub struct Parts {
     /// The log.
     pub kafka: Kafka,
@@ -28,8 +23,8 @@ pub struct Parts {
     pub postgres: Postgres,
     /// The account buckets.
     pub redis: Redis,
-    first: Place,
-    places: AtomicU32,
+    /// Where a site finds them.
+    pub place: Place,
 }
 
 /// Where a site keeps its log, stores and buckets.
@@ -37,8 +32,6 @@ pub struct Parts {
 pub struct Place {
     /// `host:port` of the brokers.
     pub brokers: String,
-    /// What stands before the name of every topic.
-    pub prefix: String,
     /// The URL of the databases, with `{role}` in it.
     pub store: String,
     /// The URL of Redis.
@@ -49,30 +42,18 @@ impl Parts {
     /// Starts all of them, one broker.
     pub async fn start() -> Result<Self, Fault> {
         let (kafka, postgres, redis) = tokio::try_join!(Kafka::start(), Postgres::start(), Redis::start())?;
-        let first = make_place(&kafka, &postgres, &redis, 0)?;
-        Ok(Self { kafka, postgres, redis, first, places: AtomicU32::new(1) })
-    }
-
-    /// Those that run already for another test of this program, or new ones. To be asked for before a turn is waited for,
-    /// so that whose turn it is hands them on.
-    pub async fn shared() -> Result<Arc<Self>, Fault> {
-        let mut shared = SHARED.lock().await;
-        if let Some(running) = shared.upgrade() {
-            return Ok(running);
+        let mut store = String::new();
+        for role in ROLES {
+            let name = format!("loa_{role}");
+            store = postgres.database(&name)?.replace(&name, "loa_{role}");
         }
-        let started = Arc::new(Self::start().await?);
-        *shared = Arc::downgrade(&started);
-        Ok(started)
+        let place = Place { brokers: kafka.brokers(), store, redis: redis.url() };
+        Ok(Self { kafka, postgres, redis, place })
     }
 
-    /// Topics and databases that nobody has used.
-    pub fn place(&self) -> Result<Place, Fault> {
-        make_place(&self.kafka, &self.postgres, &self.redis, self.places.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// A site of two processes on them, the same each time.
+    /// A site of two processes on them.
     pub fn site(&self) -> SiteOptions {
-        self.first.site()
+        self.place.site()
     }
 
     /// The same, and its messages go to sinks of others.
@@ -89,7 +70,6 @@ impl Place {
         SiteOptions::of(Kind::Cluster(vec![
             text("log.kind", "kafka"),
             text("log.brokers", &self.brokers),
-            text("log.prefix", &self.prefix),
             number("log.replication", 1),
             number("log.min_insync", 1),
             text("store.kind", "postgres"),
@@ -110,13 +90,4 @@ impl Place {
         let (_, database) = rest.split_once('/').unwrap_or(("", rest));
         format!("{user}@{proxy}/{database}?sslmode=disable")
     }
-}
-
-fn make_place(kafka: &Kafka, postgres: &Postgres, redis: &Redis, number: u32) -> Result<Place, Fault> {
-    let name = |role: &str| format!("loa{number}_{role}");
-    for role in ROLES {
-        postgres.database(&name(role))?;
-    }
-    let prefix = if number == 0 { String::new() } else { format!("site-{number}.") };
-    Ok(Place { brokers: kafka.brokers(), prefix, store: postgres.url(&name("{role}")), redis: redis.url() })
 }

@@ -89,7 +89,7 @@ async fn witness_lost_answers_to_commits_of_claims_cost_nobody_anything() -> Tes
         Arc::new(move |frame| losing.lock().map_or(Verdict::Pass, |mut losing| losing.look(&frame)))
     };
     let store = Proxy::start(world.parts.postgres.addr(), Framing::Postgres, rule).await?;
-    let place = Place { store: world.place.store_by(store.addr()), ..world.place.clone() };
+    let place = Place { store: world.parts.place.store_by(store.addr()), ..world.parts.place.clone() };
     let mut site = place.site().sinks(Arc::clone(&world.sinks) as _).rate(RATE).start().await?;
     site.people(PEOPLE).await?;
     let id = site.running(&Plan::default()).await?;

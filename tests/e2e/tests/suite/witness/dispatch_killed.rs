@@ -44,8 +44,11 @@ async fn witness_dispatch_killed_at_its_two_moments_forgets_nobody() -> TestResu
         let dispatch = site.cluster()?.second();
         dispatch.kill().await?;
         at_log.open_and_cut(&log);
-        let rows: usize =
-            world.parts.postgres.answer(&world.place.database("dispatch"), "select count(*) from release")?.parse()?;
+        let rows: usize = world
+            .parts
+            .postgres
+            .answer(&world.parts.place.database("dispatch"), "select count(*) from release")?
+            .parse()?;
         let records = Releases::read(&dispatch.config()?).await?.count();
         assert!(rows > records, "{rows} rows, {records} on the log: nothing was between them");
         dispatch.start_again().await?;

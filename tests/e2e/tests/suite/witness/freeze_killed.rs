@@ -74,8 +74,8 @@ async fn witness_a_freeze_that_was_killed_is_whole_or_not_at_all() -> TestResult
             Arc::new(move |frame| questions.lock().map_or(Verdict::Pass, |mut all| all.look(process, &frame)));
         stores.push(Proxy::start(world.parts.postgres.addr(), Framing::Postgres, rule).await?);
     }
-    let place = Place { store: world.place.store_by(stores[0].addr()), ..world.place.clone() };
-    let second = format!("{:?}", world.place.store_by(stores[1].addr()));
+    let place = Place { store: world.parts.place.store_by(stores[0].addr()), ..world.parts.place.clone() };
+    let second = format!("{:?}", world.parts.place.store_by(stores[1].addr()));
     let site = place.site().sinks(Arc::clone(&world.sinks) as _).set_second("store.url", second);
     let mut site = site.start().await?;
     let people = site.people(PEOPLE).await?;

@@ -31,9 +31,9 @@ async fn witness_a_gateway_that_stood_still_sends_nothing_twice() -> TestResult 
     // in the hand of the one that does not.
     let claims = "select count(*) from claim";
     let waiting = wait_for("what is not claimed is the frozen gateway's alone", LIMIT, async || {
-        let claimed: usize = world.parts.postgres.answer(&world.place.database("sms"), claims)?.parse()?;
+        let claimed: usize = world.parts.postgres.answer(&world.parts.place.database("sms"), claims)?.parse()?;
         let before = Releases::read(&config).await?.slices().saturating_sub(claimed);
-        let claimed: usize = world.parts.postgres.answer(&world.place.database("sms"), claims)?.parse()?;
+        let claimed: usize = world.parts.postgres.answer(&world.parts.place.database("sms"), claims)?.parse()?;
         let after = Releases::read(&config).await?.slices().saturating_sub(claimed);
         Ok((before == after).then_some(after))
     })

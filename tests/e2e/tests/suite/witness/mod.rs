@@ -21,31 +21,26 @@ use std::sync::Arc;
 
 use loa_harness::turns::alone;
 use loa_harness::{Fault, Plan, SiteOptions};
-use loa_real::parts::Place;
 use loa_real::{Parts, ThirdParty};
 use tokio::sync::RwLockWriteGuard;
 
-/// Servers that these tests share, a place of its own on them, and sinks of others; one test at a time.
+/// Servers and sinks of others; one test at a time.
 pub(crate) struct World {
-    pub(crate) parts: Arc<Parts>,
-    pub(crate) place: Place,
+    pub(crate) parts: Parts,
     pub(crate) sinks: Arc<ThirdParty>,
     _turn: RwLockWriteGuard<'static, ()>,
 }
 
 impl World {
     pub(crate) async fn start() -> Result<Self, Fault> {
-        let parts = Parts::shared().await?;
         let turn = alone().await;
-        // What the account buckets of another test's accounts have sold is not this one's.
-        parts.redis.ask("FLUSHALL").await?;
-        let (place, sinks) = (parts.place()?, Arc::new(ThirdParty::start().await?));
-        Ok(Self { parts, place, sinks, _turn: turn })
+        let (parts, sinks) = tokio::try_join!(Parts::start(), ThirdParty::start())?;
+        Ok(Self { parts, sinks: Arc::new(sinks), _turn: turn })
     }
 
-    /// Two processes on the place, whose messages go to the sinks of others.
+    /// Two processes on the servers, whose messages go to the sinks of others.
     pub(crate) fn site(&self) -> SiteOptions {
-        self.place.site().sinks(Arc::clone(&self.sinks) as _)
+        self.parts.third_party_site(&self.sinks)
     }
 }
 

@@ -34,7 +34,7 @@ async fn witness_a_burst_of_receipts_delays_nothing_urgent_and_is_not_lost() -> 
     let burst = count("LOA_RECEIPTS_BURST", BURST);
     let world = World::start().await?;
     let held = Receipts { held: true, ..Receipts::default() };
-    let mut site = world.place.site().receipts(held).rate(RATE).start().await?;
+    let mut site = world.parts.site().receipts(held).rate(RATE).start().await?;
     let people = site.people(burst + URGENT).await?;
     let notice = notice(site.users()).await?;
     let first = site.running(&texts()).await?;
