@@ -78,7 +78,8 @@ pub enum LogError {
         /// What was asked.
         partition: u32,
     },
-    /// The stored offset is below the log's start: records were lost to retention. Rebuild from rows and claims.
+    /// The stored offset is outside of the log: records were lost to retention, or the topic was made anew and begins at its
+    /// start again. Rebuild from rows and claims.
     #[error("log gap: `{topic}` partition {partition} begins at {start}, and {wanted} was to be read")]
     Gap {
         /// The topic.
