@@ -1,8 +1,13 @@
 //! What can be typed, with examples in the help.
 
+mod backup;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use backup::{BACKUP_HELP, RESTORE_HELP};
+pub use backup::{BackupArgs, RestoreArgs};
 
 /// Loa carries public-communication campaigns by SMS and email: each person at most once, and a ledger that adds up.
 #[derive(Debug, Parser)]
@@ -88,6 +93,12 @@ pub enum Command {
         #[command(subcommand)]
         command: DbCommand,
     },
+    /// Copy everything while it runs: for a moment nothing is sent, and nothing is in the air in the copy.
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArgs),
+    /// Put a backup back into empty stores; every campaign waits, halted, for a person.
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
     /// Simulators of carriers, mail servers and people.
     Sim {
         /// Which.

@@ -25,6 +25,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config { command } => local::config(&global, &command),
         Command::Topics { command } => local::topics(&global, command).await,
         Command::Db { command } => local::db(&global, &command).await,
+        Command::Backup(backup) => crate::backup::run(&global, backup).await,
+        Command::Restore(restore) => crate::backup::restore::run(&global, restore).await,
         Command::Sim { command } => sim::run(&global, command).await,
         Command::Audience { command } => audience::run(&global, command).await,
         Command::Suppress { command } => audience::suppress(&global, command).await,
