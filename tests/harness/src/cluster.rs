@@ -68,6 +68,16 @@ impl Cluster {
         Ok(self.written()? + &self.first.metrics().await? + &self.second.metrics().await?)
     }
 
+    /// Both go on elsewhere, on what was put back there: the old processes must be gone.
+    pub async fn start_as(&mut self, first: process::Start, second: process::Start) -> Result<(), Fault> {
+        std::fs::create_dir_all(&second.data)?;
+        for file in SHARED_FILES {
+            std::fs::copy(first.data.join(file), second.data.join(file))?;
+        }
+        self.first.start_as(first).await?;
+        self.second.start_as(second).await
+    }
+
     /// Stops both in good order, one after the other.
     pub async fn stop(&mut self) -> Result<(), Fault> {
         for process in [&mut self.first, &mut self.second] {

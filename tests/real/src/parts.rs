@@ -24,12 +24,14 @@ impl Parts {
     /// Starts all of them, one broker.
     pub async fn start() -> Result<Self, Fault> {
         let (kafka, postgres, redis) = tokio::try_join!(Kafka::start(), Postgres::start(), Redis::start())?;
-        let mut store_url = String::new();
-        for role in ROLES {
-            let name = format!("loa_{role}");
-            store_url = postgres.database(&name)?.replace(&name, "loa_{role}");
-        }
+        let store_url = databases(&postgres, "loa")?;
         Ok(Self { kafka, postgres, redis, store_url })
+    }
+
+    /// Keys that name empty databases and a log without records on the same servers.
+    pub fn empty(&self) -> Result<Vec<(String, String)>, Fault> {
+        let store_url = databases(&self.postgres, "other")?;
+        Ok(vec![("store.url".to_owned(), format!("{store_url:?}")), ("log.prefix".to_owned(), "\"other.\"".to_owned())])
     }
 
     /// A site of two processes on them.
@@ -46,4 +48,14 @@ impl Parts {
             text("redis.url", &self.redis.url()),
         ]))
     }
+}
+
+/// A database for every role; the URL in which the role stands open.
+fn databases(postgres: &Postgres, name: &str) -> Result<String, Fault> {
+    let mut url = String::new();
+    for role in ROLES {
+        let one = format!("{name}_{role}");
+        url = postgres.database(&one)?.replace(&one, &format!("{name}_{{role}}"));
+    }
+    Ok(url)
 }

@@ -2,6 +2,7 @@
 //!
 //! Must stay true: a behaviour that is promised in every weather is tested on the binary and in a storm.
 
+mod backup;
 mod bad_input;
 mod campaign_runs;
 mod cancel;
