@@ -7,6 +7,7 @@ mod bad_input;
 mod campaign_runs;
 mod cancel;
 mod contract;
+mod dashboards;
 mod find_export;
 mod four_eyes;
 mod idle;
