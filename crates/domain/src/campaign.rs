@@ -1,7 +1,8 @@
 //! The life of a campaign and of a notice.
 //!
 //! `draft → freezing → submitted → approved → scheduled → running ⇄ paused → done | cancelled`;
-//! `running → halted → running`. An edit after submit returns it to draft and voids the approval.
+//! `running → halted → running`. An edit after submit returns it to draft and voids the approval. Restored from a backup,
+//! what was scheduled or started and is not over is halted; one that was never started may be scheduled again.
 //!
 //! Must stay true: nothing runs that was not approved by somebody other than its author.
 
@@ -62,6 +63,8 @@ closed_set!(
         Complete = 12 "complete",
         /// A person stops it for good.
         Cancel = 13 "cancel",
+        /// The stores were put back from a backup: what it has sent since is not known.
+        Restore = 14 "restore",
     }
 );
 
@@ -87,19 +90,23 @@ impl CampaignState {
             (S::Freezing, E::FreezeFailed) => Ok(S::Draft),
             (S::Submitted | S::Approved, E::Approve) => Ok(S::Approved),
             (S::Submitted | S::Approved | S::Scheduled, E::Reject) => Ok(S::Draft),
-            (S::Approved | S::Scheduled, E::Schedule) => Ok(S::Scheduled),
+            (S::Approved | S::Scheduled | S::Halted, E::Schedule) => Ok(S::Scheduled),
             (S::Approved | S::Scheduled | S::Running, E::Start) => Ok(S::Running),
             (S::Running | S::Paused | S::Halted, E::Pause) => Ok(S::Paused),
             (S::Running | S::Paused | S::Halted, E::Resume) => Ok(S::Running),
-            (S::Running | S::Halted, E::Halt) => Ok(S::Halted),
+            (S::Running | S::Halted, E::Halt) | (S::Scheduled | S::Running | S::Paused | S::Halted, E::Restore) => {
+                Ok(S::Halted)
+            }
             (S::Running | S::Paused | S::Halted | S::Done, E::Complete) => Ok(S::Done),
             (S::Done, E::Cancel) => Err(WrongState { state: self, event }),
             (_, E::Cancel) => Ok(S::Cancelled),
             (S::Paused, E::Halt) => Ok(S::Paused),
             (
                 S::Running | S::Paused | S::Halted | S::Done | S::Cancelled,
-                E::Edit | E::Submit | E::Frozen | E::FreezeFailed | E::Approve | E::Reject | E::Schedule,
+                E::Edit | E::Submit | E::Frozen | E::FreezeFailed | E::Approve | E::Reject,
             )
+            | (S::Running | S::Paused | S::Done | S::Cancelled, E::Schedule)
+            | (S::Draft | S::Freezing | S::Submitted | S::Approved | S::Done | S::Cancelled, E::Restore)
             | (S::Draft, E::Frozen | E::FreezeFailed | E::Approve | E::Reject | E::Schedule | E::Start)
             | (S::Freezing, E::Approve | E::Reject | E::Schedule | E::Start)
             | (S::Submitted, E::Submit | E::Frozen | E::FreezeFailed | E::Schedule | E::Start)
@@ -155,6 +162,10 @@ mod tests {
         check(S::Paused, E::Start, Err(())); // resume is its own right
         check(S::Halted, E::Resume, Ok(S::Running));
         check(S::Paused, E::Halt, Ok(S::Paused)); // a person's pause is not weakened by a rule
+        check(S::Scheduled, E::Restore, Ok(S::Halted)); // nothing starts by itself on a restored copy
+        check(S::Paused, E::Restore, Ok(S::Halted));
+        check(S::Done, E::Restore, Err(()));
+        check(S::Halted, E::Schedule, Ok(S::Scheduled));
         check(S::Draft, E::Cancel, Ok(S::Cancelled));
         check(S::Done, E::Cancel, Err(()));
         check(S::Cancelled, E::Resume, Err(()));

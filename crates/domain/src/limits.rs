@@ -40,6 +40,12 @@ pub const UNSETTLED_AGAIN_S: i64 = 30;
 pub const VIEW_AGE_MS_MAX: u64 = 1_500;
 /// A node whose beat has not changed for this long on the looker's own clock has lost its leases, in milliseconds.
 pub const LEASE_SILENCE_MS: u64 = 4_000;
+/// How long a hold of the installation may take until nothing is under way any more, in seconds.
+pub const DRAIN_S: u64 = 30;
+/// How long a hold of the installation lasts from its last renewal, in seconds: at least, and at most.
+pub const HOLD_S: std::ops::RangeInclusive<u32> = 10..=300;
+/// The reason of campaigns that are halted since the stores were put back from a backup.
+pub const RESTORED: &str = "restored";
 
 #[cfg(test)]
 mod tests {

@@ -45,8 +45,10 @@ pub trait Stops: Send + Sync {
 }
 
 impl Stops for ControlView {
+    /// While the installation is held, whatever runs is paused.
     fn state(&self, campaign: CampaignId) -> Option<CampaignState> {
-        ControlView::state(self, campaign)
+        let state = ControlView::state(self, campaign)?;
+        Some(if state == CampaignState::Running && self.is_held() { CampaignState::Paused } else { state })
     }
 
     fn ends_at_us(&self, campaign: CampaignId) -> i64 {

@@ -6,6 +6,7 @@
 //! Must stay true: roles in one process talk through the log and loopback gRPC, as they do in many.
 
 mod beats;
+mod beside;
 mod buckets;
 mod leases;
 mod logs;
@@ -43,9 +44,10 @@ use crate::exit::Failure;
 use crate::keys::Keys;
 use crate::place::{Addresses, Place};
 
+pub use beside::{Beside, Bounds, records_of};
 pub use logs::{OwnLog, apply_topics};
 pub use reach::{Reached, reach};
-pub use stores::{StoreFaults, lag, migrate, open_store};
+pub use stores::{StoreFaults, WITH_STORE, lag, migrate, open_store, put_back};
 
 /// What a composition is given beside its configuration; the default is what `loa run` needs.
 #[derive(Default)]

@@ -15,6 +15,9 @@ use uuid::Uuid;
 const LOCK_TRIES: u32 = 50;
 const LOCK_STEP: Duration = Duration::from_millis(20);
 
+/// Stands in a data folder while a backup is put back into it.
+pub const UNFINISHED: &str = "restore.unfinished";
+
 /// Where a running process listens; `<data>/run.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
@@ -70,6 +73,12 @@ impl Place {
             }
             std::thread::sleep(LOCK_STEP);
             tries += 1;
+        }
+        if !fresh && path.join(UNFINISHED).exists() {
+            return Err(format!(
+                "a restore into `{}` was not finished; empty the folder (and the databases, if it named some) and run `loa restore` again",
+                path.display()
+            ));
         }
         if fresh {
             for entry in std::fs::read_dir(path).map_err(fault)? {

@@ -1,7 +1,8 @@
 //! control.v1 as this process has read it: campaigns, notices, accounts; and how a state is published.
 //!
 //! Must stay true: the highest version of an object counts, whatever the order of the records; nothing that sends starts
-//! before the topic was read to its end.
+//! before the topic was read to its end. A hold ends here only when it was lifted, or was read its whole length ago while
+//! the topic is known to its end: a renewal that this process has not read cannot be missed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -41,6 +42,7 @@ struct Known {
     campaigns: HashMap<CampaignId, (u64, Arc<event::CampaignControl>)>,
     accounts: HashMap<String, AccountSeen>,
     installation: Option<(u64, event::InstallationControl)>,
+    hold: Option<HoldSeen>,
     /// The trace of the call that made a campaign's state.
     traces: HashMap<CampaignId, String>,
 }
@@ -49,6 +51,19 @@ struct AccountSeen {
     version: u64,
     control: Arc<event::AccountControl>,
     read_at: Duration,
+}
+
+struct HoldSeen {
+    version: u64,
+    control: event::HoldControl,
+    read_at: Duration,
+}
+
+impl HoldSeen {
+    fn is_in_force(&self, now: Duration, is_fresh: bool) -> bool {
+        let lasts = Duration::from_secs(u64::from(self.control.seconds));
+        !lasts.is_zero() && (now < self.read_at + lasts || !is_fresh)
+    }
 }
 
 impl ControlView {
@@ -80,6 +95,7 @@ impl ControlView {
 
     async fn follow(&self, log: Arc<dyn Log>, mut reader: Box<dyn Reader>) {
         let mut question: Option<Question> = None;
+        let mut was_held = false;
         let mut tick = tokio::time::interval(ASK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -102,7 +118,22 @@ impl ControlView {
             if question.is_some_and(|open| open.settle(reader.position(0).unwrap_or(0), &self.inner.freshness)) {
                 question = None;
             }
+            was_held = self.look_held(was_held);
         }
+    }
+
+    /// Tells when a hold begins or ends, which it does by time, too.
+    fn look_held(&self, was_held: bool) -> bool {
+        let is_held = self.is_held();
+        if is_held != was_held {
+            let reason = self.read().hold.as_ref().map(|seen| seen.control.reason.clone()).unwrap_or_default();
+            match is_held {
+                true => tracing::info!(reason, "the installation is held: nothing is released or handed over"),
+                false => tracing::info!("the installation is not held any more"),
+            }
+            self.inner.changed.send_modify(|count| *count += 1);
+        }
+        is_held
     }
 
     fn take(&self, records: &[Record]) {
@@ -150,6 +181,12 @@ impl ControlView {
     pub fn state(&self, id: CampaignId) -> Option<CampaignState> {
         let code = self.read().campaigns.get(&id).map(|(_, control)| control.state)?;
         CampaignState::from_code(i32::try_from(code).ok()?)
+    }
+
+    /// Whether the whole installation is held: nothing may be released, handed over or taken in.
+    pub fn is_held(&self) -> bool {
+        let (now, is_fresh) = (self.inner.ctx.monotonic(), self.is_fresh());
+        self.read().hold.as_ref().is_some_and(|seen| seen.is_in_force(now, is_fresh))
     }
 
     /// An account as announced last.
@@ -235,6 +272,13 @@ impl Known {
                 }
                 newer
             }
+            Some(event::control::Object::Hold(hold)) => {
+                let newer = self.hold.as_ref().is_none_or(|seen| version > seen.version);
+                if newer {
+                    self.hold = Some(HoldSeen { version, control: hold, read_at: now });
+                }
+                newer
+            }
             None => false,
         }
     }
@@ -249,6 +293,7 @@ pub fn key(control: &event::Control) -> Bytes {
         },
         Some(event::control::Object::Account(account)) => Bytes::from(format!("account/{}", account.account)),
         Some(event::control::Object::Installation(_)) => Bytes::from_static(b"installation"),
+        Some(event::control::Object::Hold(_)) => Bytes::from_static(b"hold"),
         None => Bytes::new(),
     }
 }
@@ -266,6 +311,28 @@ mod tests {
         let campaign =
             event::CampaignControl { campaign_id: vec![7; 16], state: u32::from(state.code()), ..Default::default() };
         event::Control { version, at_us: 0, object: Some(event::control::Object::Campaign(campaign)) }
+    }
+
+    #[test]
+    fn a_hold_ends_when_lifted_or_when_its_time_is_over_and_all_is_known() {
+        let mut known = Known::default();
+        let hold = |version, seconds| event::Control {
+            version,
+            at_us: 0,
+            object: Some(event::control::Object::Hold(event::HoldControl { seconds, ..Default::default() })),
+        };
+        let held = |known: &Known, second, fresh| {
+            known.hold.as_ref().is_some_and(|seen| seen.is_in_force(Duration::from_secs(second), fresh))
+        };
+        assert!(!held(&known, 0, true));
+        known.take(hold(1, 30), Duration::from_secs(5));
+        assert!(held(&known, 34, true) && !held(&known, 35, true));
+        assert!(held(&known, 9_999, false), "a renewal may be there that was not read");
+        known.take(hold(2, 30), Duration::from_secs(20));
+        assert!(held(&known, 49, true));
+        assert!(!known.take(hold(1, 30), Duration::from_secs(40)), "an older one came late");
+        known.take(hold(3, 0), Duration::from_secs(21));
+        assert!(!held(&known, 21, false), "lifted is lifted");
     }
 
     #[test]

@@ -128,6 +128,16 @@ impl Cluster {
         Ok(text)
     }
 
+    /// Both go on elsewhere, on what was put back there: the old processes must be gone.
+    pub async fn start_as(&mut self, first: Start, second: Start) -> Result<(), Fault> {
+        std::fs::create_dir_all(&second.data)?;
+        for file in SHARED_FILES {
+            std::fs::copy(first.data.join(file), second.data.join(file))?;
+        }
+        self.first().start_as(first).await?;
+        self.second().start_as(second).await
+    }
+
     /// Stops all in good order, one after the other; who is asked by others ends after them.
     pub async fn stop(&mut self) -> Result<(), Fault> {
         for process in self.processes.iter_mut().rev() {

@@ -21,11 +21,13 @@ use crate::{Fault, fault, http};
 
 /// How long a start may take before a test gives up; the promise of 3 s is a test of its own.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a command may take.
+const TOOL_LIMIT: Duration = Duration::from_secs(120);
 /// How long a stop may take; the product's own limit is 30 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
-/// Sections of the configuration that name log, stores and buckets.
-const PARTS: [&str; 3] = ["log.", "store.", "redis."];
+/// Keys of the configuration that name log, stores, buckets and the shared folder.
+const PARTS: [&str; 4] = ["log.", "store.", "redis.", "audience.snapshots"];
 
 /// The binary beside this program.
 pub fn binary() -> Result<PathBuf, Fault> {
@@ -118,6 +120,29 @@ impl Process {
             Some(child) => Ok(child.try_wait()?.is_some()),
             None => Ok(false),
         }
+    }
+
+    /// What it is started with, but in another folder and with these keys set anew.
+    pub fn moved(&self, data: PathBuf, settings: &[(String, String)]) -> Start {
+        let mut start = Start { data, ..self.start.clone() };
+        start.settings.extend_from_slice(settings);
+        start
+    }
+
+    /// Goes on as another start says; the old process must be gone.
+    pub async fn start_as(&mut self, start: Start) -> Result<(), Fault> {
+        self.start = start;
+        self.start_again().await
+    }
+
+    /// Starts a command of the binary on this process's folder and parts; it is killed with its owner, and what it says is
+    /// kept with what the process has printed.
+    pub fn beside(&self, arguments: &[&str]) -> Result<Child, Fault> {
+        let name = arguments.first().ok_or_else(|| fault("no command"))?;
+        let file = |kind: &str| std::fs::File::create(self.start.output.join(format!("{name}.{kind}")));
+        let mut command = bare(&of_parts(&self.start))?;
+        command.args(arguments).stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?);
+        Ok(command.kill_on_drop(true).spawn()?)
     }
 
     /// Stops in good order, which must end well, and starts again.
@@ -217,18 +242,22 @@ pub fn config(data: &Path, settings: &[(String, String)]) -> Result<Config, Faul
 
 /// Runs a command of the binary to its end with what a start says of its parts; what it said is in the fault.
 pub async fn tool(start: &Start, arguments: &[&str]) -> Result<(), Fault> {
-    let of_parts = |(key, _): &&(String, String)| PARTS.iter().any(|part| key.starts_with(part));
-    let settings = start.settings.iter().filter(of_parts).cloned().collect();
-    let mut command = bare(&Start { settings, ..start.clone() })?;
+    let mut command = bare(&of_parts(start))?;
     let done = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
     let done =
-        tokio::time::timeout(START_LIMIT, done).await.map_err(|_| fault(format!("loa {arguments:?} hangs")))??;
+        tokio::time::timeout(TOOL_LIMIT, done).await.map_err(|_| fault(format!("loa {arguments:?} hangs")))??;
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     if done.status.success() {
         Ok(())
     } else {
         Err(fault(format!("loa {arguments:?} ended with {}: {said}", done.status)))
     }
+}
+
+/// A start with what it says of its parts alone.
+fn of_parts(start: &Start) -> Start {
+    let names_part = |(key, _): &&(String, String)| PARTS.iter().any(|part| key.starts_with(part));
+    Start { settings: start.settings.iter().filter(names_part).cloned().collect(), ..start.clone() }
 }
 
 /// The binary with the settings of a start and no others.

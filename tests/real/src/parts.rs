@@ -82,6 +82,11 @@ impl Parts {
         })
     }
 
+    /// Keys that name empty databases and a log without records on the same servers.
+    pub fn empty(&self) -> Result<Vec<(String, String)>, Fault> {
+        Ok(self.place()?.settings())
+    }
+
     /// A site of two processes on them, with topics and databases that are new.
     pub fn site(&self) -> Result<SiteOptions, Fault> {
         Ok(self.place()?.site())

@@ -33,7 +33,7 @@ const CHECKPOINT_PAGES: u32 = 1_000;
 /// The write-ahead file is cut back to this after a checkpoint, in bytes.
 const JOURNAL_BYTES: u32 = 64 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
 create table if not exists topic (number integer primary key, name text not null, partitions integer not null);

@@ -20,6 +20,7 @@ use loa_ports::log::{Append, Log, LogError, Position, Reader};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+pub mod beside;
 mod compact;
 mod error;
 mod file;

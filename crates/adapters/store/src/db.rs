@@ -67,6 +67,24 @@ impl Db {
         Ok(Self { engine: Engine::Postgres(postgres::Server::open(url, role).await?), shared: Shared::new(None) })
     }
 
+    /// A file that others work on, as it is; the migrations must be the ones of this version.
+    pub async fn attach(path: &Path, role: &str) -> Result<Self, StoreError> {
+        Self { engine: Engine::Sqlite(sqlite::File::attach(path)), shared: Shared::new(None) }
+            .of_this_version(role)
+            .await
+    }
+
+    /// A database that others work on, as it is; the migrations must be the ones of this version.
+    pub async fn attach_postgres(url: &str, role: &str) -> Result<Self, StoreError> {
+        let engine = Engine::Postgres(postgres::Server::attach(url, role).await?);
+        Self { engine, shared: Shared::new(None) }.of_this_version(role).await
+    }
+
+    /// A database as it is, whatever is in it.
+    pub(crate) async fn unopened_postgres(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { engine: Engine::Postgres(postgres::Server::attach(url, "check").await?), shared: Shared::new(None) })
+    }
+
     /// Whether a database of a PostgreSQL server answers and can be used; makes and changes nothing.
     pub async fn reach_postgres(url: &str) -> Result<(), StoreError> {
         postgres::Server::reach(url).await

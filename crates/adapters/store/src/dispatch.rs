@@ -30,6 +30,8 @@ const READER: &str = "dispatch";
 /// Rows of one statement; the widest has 22 binds a row.
 const ROWS_PER_STATEMENT: usize = 40;
 
+pub(crate) use release::open_releases;
+
 /// Dispatch's tables in one SQL store.
 #[derive(Debug, Clone)]
 pub struct SqlDispatch {

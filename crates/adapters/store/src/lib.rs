@@ -10,6 +10,7 @@
 //! fails before it changed nothing.
 
 mod audience;
+mod backup;
 mod claims;
 mod clock;
 mod db;
@@ -28,6 +29,7 @@ mod report;
 mod sqlite;
 
 pub use audience::SqlAudience;
+pub use backup::{Still, all_offsets, forget_offsets, is_empty, skip_positions, unsettled_releases};
 pub use claims::SqlClaims;
 pub use db::{Db, Session, Snapshot, Tx};
 pub use dispatch::SqlDispatch;

@@ -35,6 +35,16 @@ fn of(role: &str, written: impl Fn(&'static str) -> SqlStr) -> Migrator {
     Migrator::with_migrations(migrations.collect())
 }
 
+/// The newest version of a role's store.
+pub(crate) fn newest(role: &str) -> i64 {
+    FILES
+        .iter()
+        .filter(|(owner, ..)| *owner == "base" || *owner == role)
+        .map(|(_, version, ..)| *version)
+        .max()
+        .unwrap_or(0)
+}
+
 /// Applies what is missing; the caller keeps a second process out meanwhile.
 pub(crate) async fn apply(migrator: &Migrator, role: &str, connection: &mut impl Migrate) -> Result<(), StoreError> {
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {

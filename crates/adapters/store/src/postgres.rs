@@ -68,6 +68,33 @@ impl Server {
         Ok(server)
     }
 
+    /// A database as it is: nothing is brought to this version.
+    pub(crate) async fn attach(url: &str, role: &str) -> Result<Self, StoreError> {
+        let server = Self::new(url, role)?;
+        let mut connection = server.connect(&server.options).await?;
+        server.is_fit(&mut connection).await?;
+        drop(connection.close().await);
+        Ok(server)
+    }
+
+    /// The database as it is now, for others to read by name as long as the connection is kept.
+    pub(crate) async fn still(&self) -> Result<(PgConnection, String), StoreError> {
+        let unhurried = ["statement_timeout", "idle_in_transaction_session_timeout"].map(|key| (key, "0"));
+        let mut connection = self.connect(&(*self.options).clone().options(unhurried)).await?;
+        let begun = in_time(sqlx::raw_sql(BEGIN_SNAPSHOT).execute(&mut connection)).await;
+        begun.map_err(store_error)?;
+        let named = in_time(sqlx::query_scalar("select pg_export_snapshot()").fetch_one(&mut connection)).await;
+        Ok((connection, named.map_err(store_error)?))
+    }
+
+    /// The server's major version.
+    pub(crate) async fn major_version(&self) -> Result<u32, StoreError> {
+        let connection = self.connect(&self.options).await?;
+        let version = connection.server_version_num().unwrap_or(0) / 10_000;
+        drop(connection.close().await);
+        Ok(version)
+    }
+
     /// Whether the server answers and can be used; changes nothing.
     pub(crate) async fn reach(url: &str) -> Result<(), StoreError> {
         let server = Self::new(url, "check")?;

@@ -7,6 +7,7 @@
 
 mod audit;
 mod campaigns;
+mod holds;
 mod keys;
 mod notices;
 mod templates;
@@ -20,7 +21,7 @@ use prost::Message;
 
 use crate::db::Db;
 use crate::error::damaged;
-use crate::outbox::SqlOutbox;
+use crate::outbox::{SqlOutbox, put_outbox};
 
 /// The registry's store, on a file of the role `registry`.
 #[derive(Debug, Clone)]
@@ -50,6 +51,12 @@ impl Outbox for SqlRegistry {
 impl RegistryStore for SqlRegistry {
     async fn created(&self, key: &CreateKey) -> Result<Option<Created>, StoreError> {
         keys::find(&self.db, key).await
+    }
+
+    async fn tell_again(&self, records: &[OutboxRecord], at_us: i64) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        put_outbox(&mut tx, at_us, records).await?;
+        tx.commit().await
     }
 
     async fn audit(&self, object_id: &str, page: PageAsk) -> Result<Page<AuditEntry>, StoreError> {

@@ -43,10 +43,7 @@ impl File {
                 why: format!("could not make {}: {error}", directory.display()),
             })?;
         }
-        let options = connect_options(path);
-        let writer = pool(1).connect_lazy_with(options.clone());
-        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
-        let file = Self { writer, readers, path: Arc::new(path.to_owned()) };
+        let file = Self::of(path, connect_options(path));
         let mut tries = 1;
         while let Err(error) = file.migrate(role).await {
             if !error.is_away() || tries == OPEN_TRIES {
@@ -56,6 +53,23 @@ impl File {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(file)
+    }
+
+    /// A file that is there, as it is: nothing is made or brought to this version.
+    pub(crate) fn attach(path: &Path) -> Self {
+        Self::of(path, connect_options(path).create_if_missing(false))
+    }
+
+    fn of(path: &Path, options: SqliteConnectOptions) -> Self {
+        let writer = pool(1).connect_lazy_with(options.clone());
+        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
+        Self { writer, readers, path: Arc::new(path.to_owned()) }
+    }
+
+    /// Writes a copy of the file as it is now, without a gap in it; others go on meanwhile.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let to = path.display().to_string();
+        sqlx::query("vacuum into $1").bind(to).execute(&self.writer).await.map_err(store_error).map(drop)
     }
 
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {

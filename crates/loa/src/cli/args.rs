@@ -1,10 +1,14 @@
 //! What can be typed, with examples in the help.
 
+mod backup;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::call::CallArgs;
+use backup::{BACKUP_HELP, RESTORE_HELP};
+pub use backup::{BackupArgs, RestoreArgs};
 
 /// Loa carries public-communication campaigns by SMS and email: each person at most once, and a ledger that adds up.
 #[derive(Debug, Parser)]
@@ -95,6 +99,12 @@ pub enum Command {
         after_help = "Examples:\n  loa call --list                                           every service and method\n  loa call --list RegistryService/ListCampaigns             what it takes and answers\n  loa call RegistryService/ListCampaigns '{\"page_size\": 5}'\n  loa --as approver call loa.registry.v1.RegistryService/ApproveCampaign - < request.json\n\nBytes are base64, times RFC 3339, enums names. Exit codes are those of every command."
     )]
     Call(CallArgs),
+    /// Copy everything while it runs: for a moment nothing is sent, and nothing is in the air in the copy.
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArgs),
+    /// Put a backup back into empty stores; every campaign waits, halted, for a person.
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
     /// Simulators of carriers, mail servers and people.
     Sim {
         /// Which.

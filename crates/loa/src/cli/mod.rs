@@ -27,6 +27,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Topics { command } => local::topics(&global, command).await,
         Command::Db { command } => local::db(&global, &command).await,
         Command::Call(args) => call::run(&global, args).await,
+        Command::Backup(backup) => crate::backup::run(&global, backup).await,
+        Command::Restore(restore) => crate::backup::restore::run(&global, restore).await,
         Command::Sim { command } => sim::run(&global, command).await,
         Command::Audience { command } => audience::run(&global, command).await,
         Command::Suppress { command } => audience::suppress(&global, command).await,

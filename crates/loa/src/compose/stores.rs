@@ -1,11 +1,11 @@
 //! Stores: one SQLite file per role, or one database per role of PostgreSQL.
 
 use loa_contract::topics;
-use loa_ports::clock::SystemClock;
+use loa_ports::clock::{Clock as _, SystemClock};
 use loa_runtime::Role;
 use loa_runtime::config::{Config, LogConfig, StoreConfig};
 use loa_runtime::service::Chain;
-use loa_store::{Db, offsets};
+use loa_store::{Db, SqlRegistry, forget_offsets, offsets, skip_positions};
 
 use super::Base;
 use super::logs::OwnLog;
@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::place::Place;
 
 /// Roles with a store of their own.
-pub(super) const WITH_STORE: [Role; 6] =
+pub const WITH_STORE: [Role; 6] =
     [Role::Registry, Role::Audience, Role::Dispatch, Role::Sms, Role::Email, Role::Report];
 
 /// A storm over the stores: this share of COMMITs has no answer.
@@ -56,6 +56,28 @@ pub async fn migrate(config: &Config) -> Result<Vec<&'static str>, Failure> {
         open_store(config, role).await?.close().await;
     }
     Ok(WITH_STORE.map(Role::name).to_vec())
+}
+
+/// What stores that were put back from a backup need before their first start; what was done to campaigns and notices.
+/// Where the log is another one than theirs, it is read from its start and told everything anew.
+pub async fn put_back(config: &Config, has_own_log: bool) -> Result<loa_registry::Restored, Failure> {
+    let fault = |role: Role| move |error| Failure::Failed(format!("the store of {role}: {}", Chain(&error)));
+    let mut restored = loa_registry::Restored::default();
+    for role in WITH_STORE {
+        let db = open_store(config, role).await?;
+        if !has_own_log {
+            forget_offsets(&db).await.map_err(fault(role))?;
+        }
+        if role == Role::Audience {
+            skip_positions(&db).await.map_err(fault(role))?;
+        }
+        if role == Role::Registry {
+            let now_us = SystemClock::new().now_us();
+            restored = loa_registry::restore(&SqlRegistry::new(db.clone()), now_us).await.map_err(fault(role))?;
+        }
+        db.close().await;
+    }
+    Ok(restored)
 }
 
 /// How far each reader is behind, by reader and topic; where log or stores are files, those of a stopped process.

@@ -6,7 +6,7 @@
 //! with [`StoreError::Conflict`]; audit entries are only ever added.
 
 use async_trait::async_trait;
-use loa_contract::pb::registry::v1::{AuditEntry, Campaign, Content, Notice, Template, Unit};
+use loa_contract::pb::registry::v1::{AuditEntry, Campaign, Content, Hold, Notice, Template, Unit};
 use loa_domain::campaign::CampaignState;
 use loa_domain::ids::CampaignId;
 
@@ -38,7 +38,7 @@ pub struct Act {
     pub at_us: i64,
     /// Who.
     pub user: String,
-    /// `campaign`, `notice`, `template` or `unit`.
+    /// `campaign`, `notice`, `template`, `unit` or `hold`.
     pub object_kind: &'static str,
     /// Its id, name or code.
     pub object_id: String,
@@ -179,9 +179,37 @@ pub trait Campaigns: Send + Sync {
     ) -> Result<Vec<StoredCampaign>, StoreError>;
 }
 
+/// Whether the whole installation is held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredHold {
+    /// As everybody sees it; `seconds` = 0: it is over.
+    pub hold: Hold,
+    /// Counts every change, from 1.
+    pub version: u64,
+}
+
+/// The hold of the installation.
+#[async_trait]
+pub trait Holds: Send + Sync {
+    /// The newest hold, whether in force or over; `None` if there never was one.
+    async fn hold(&self) -> Result<Option<StoredHold>, StoreError>;
+
+    /// Replaces the hold whose version is one less (0 = there never was one); `act` is for the audit, if it is worth an
+    /// entry. Numbers of its outbox records.
+    async fn change_hold(
+        &self,
+        stored: &StoredHold,
+        record: &OutboxRecord,
+        act: Option<&Act>,
+    ) -> Result<Vec<i64>, StoreError>;
+}
+
 /// The whole store.
 #[async_trait]
-pub trait RegistryStore: Units + Templates + Notices + Campaigns + Outbox {
+pub trait RegistryStore: Units + Templates + Notices + Campaigns + Holds + Outbox {
+    /// Puts states into the outbox again as they are, for a log that does not have them.
+    async fn tell_again(&self, records: &[OutboxRecord], at_us: i64) -> Result<(), StoreError>;
+
     /// What a key was used for, if it was: never [`Created::New`].
     async fn created(&self, key: &CreateKey) -> Result<Option<Created>, StoreError>;
 

@@ -15,7 +15,11 @@ pub(crate) fn wrong_state(wrong: WrongState) -> Status {
     let possible = |event: &&CampaignEvent| {
         let by_people = !matches!(
             event,
-            CampaignEvent::Frozen | CampaignEvent::FreezeFailed | CampaignEvent::Halt | CampaignEvent::Complete
+            CampaignEvent::Frozen
+                | CampaignEvent::FreezeFailed
+                | CampaignEvent::Halt
+                | CampaignEvent::Complete
+                | CampaignEvent::Restore
         );
         by_people && wrong.state.on(**event).is_ok_and(|next| next != wrong.state)
     };

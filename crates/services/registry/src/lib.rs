@@ -13,6 +13,8 @@ mod change;
 mod control;
 mod core;
 mod error;
+mod hold;
+mod restore;
 mod rules;
 mod work;
 
@@ -31,6 +33,7 @@ use loa_runtime::{Ctx, Service, ServiceError, limited};
 
 pub use crate::calls::RegistryCalls;
 use crate::core::Core;
+pub use crate::restore::{Restored, restore};
 
 /// The registry of one process.
 pub struct Registry {

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use loa_contract::convert::timestamp;
-use loa_contract::pb::registry::v1::{Campaign, Content, Notice, Template, Unit};
+use loa_contract::pb::registry::v1::{Campaign, Content, Hold, Notice, Template, Unit};
 use loa_domain::campaign::CampaignState;
 use loa_domain::ids::CampaignId;
 use loa_ports::lease::{Fence, Held, Leases};
-use loa_ports::store::registry::{Act, CreateKey, Created, PageAsk, RegistryStore, StoredCampaign, StoredNotice, Told};
+use loa_ports::store::registry::{
+    Act, CreateKey, Created, PageAsk, RegistryStore, StoredCampaign, StoredHold, StoredNotice, Told,
+};
 use loa_ports::store::{OutboxRecord, StoreError};
 
 const ALL: PageAsk = PageAsk { start: 0, rows: 100 };
@@ -39,7 +41,38 @@ pub async fn registry_store_holds(world: &dyn RegistryWorld) {
     campaigns_are_found_by_state_and_time(world.store(0)).await;
     notices_are_changed_by_version(world.store(1)).await;
     lists_are_newest_first(world.store(0)).await;
+    a_hold_is_changed_by_version(world).await;
     what_was_told_is_kept_until_marked(world.store(0)).await;
+}
+
+async fn a_hold_is_changed_by_version(world: &dyn RegistryWorld) {
+    let (first, second) = (world.store(0), world.store(1));
+    let stored = |version, seconds| StoredHold {
+        hold: Hold { id: "h".to_owned(), seconds, renewed_at: Some(timestamp(7)), ..Hold::default() },
+        version,
+    };
+    let record = OutboxRecord {
+        topic: "control.v1".to_owned(),
+        partition: 0,
+        key: bytes::Bytes::from_static(b"hold"),
+        value: bytes::Bytes::from_static(b"held"),
+    };
+    assert_eq!(first.hold().await.expect("the hold is read"), None);
+    let act = Act { object_kind: "hold", ..act("h", 7) };
+    let numbers = first.change_hold(&stored(1, 30), &record, Some(&act)).await.expect("it begins");
+    let lost = second.change_hold(&stored(1, 40), &record, None).await;
+    assert!(matches!(lost, Err(StoreError::Conflict { .. })), "two began: {lost:?}");
+    let renewed = second.change_hold(&stored(2, 30), &record, None).await.expect("it is renewed");
+    let late = first.change_hold(&stored(2, 0), &record, None).await;
+    assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+    assert_eq!(first.hold().await.expect("the hold is read"), Some(stored(2, 30)));
+    assert_eq!(first.audit("h", ALL).await.expect("the audit is read").rows.len(), 1, "a renewal is no entry");
+    first.tell_again(std::slice::from_ref(&record), 8).await.expect("it is told again");
+    let left = first.outbox_left(9, 100).await.expect("the outbox is read");
+    let again: Vec<i64> = left.iter().filter(|(_, left)| *left == record).map(|(number, _)| *number).collect();
+    assert_eq!(again.len(), 3);
+    assert!(numbers.iter().chain(&renewed).all(|number| again.contains(number)));
+    first.outbox_done(&again).await.expect("they are marked");
 }
 
 async fn units_have_dates(store: &dyn RegistryStore) {

@@ -226,6 +226,14 @@ fn registry_calls() -> Vec<Call> {
             &["id"],
         ),
         call(
+            "loa.registry.v1.RegistryService/PutHold",
+            Operator,
+            &registry::PutHoldRequest { id: id(), reason: String::new(), seconds: 9 },
+            &["id", "reason", "seconds"],
+        ),
+        call("loa.registry.v1.RegistryService/EndHold", Operator, &registry::EndHoldRequest { id: id() }, &["id"]),
+        call("loa.registry.v1.RegistryService/GetHold", Viewer, &registry::GetHoldRequest {}, &[]),
+        call(
             "loa.registry.v1.RegistryService/ListAudit",
             Viewer,
             &registry::ListAuditRequest { object_id: "x".repeat(65), page_size, page_token: token() },
@@ -452,6 +460,7 @@ async fn all_right(options: SiteOptions) -> TestResult {
     audience_calls(&users, &site.campaign(&id).await?.freeze_id, people.msisdn(199)).await?;
     status_and_report(&users, &id, people.msisdn(0)).await?;
     other_lives(&users).await?;
+    hold(&users).await?;
     site.finished(&id).await?;
     let complete = registry::CompleteCampaignRequest { id: id.clone() };
     patiently(async || users.system.registry().complete_campaign(complete.clone()).await).await?;
@@ -556,6 +565,33 @@ async fn leads_to(
         }
     })
     .await
+}
+
+/// Holds and lets go: one hold at a time, and one that is over does not come back.
+async fn hold(users: &Users) -> TestResult {
+    let operator = || users.operator.registry();
+    let put = |number: u128| {
+        let id = uuid::Uuid::from_u128(number).to_string();
+        registry::PutHoldRequest { id, reason: "rehearsal".to_owned(), seconds: 30 }
+    };
+    let refused = async |number: u128| {
+        let answer = answer(async || operator().put_hold(put(number)).await).await;
+        answer.err().and_then(|status| Some(status.get_details_error_info()?.reason))
+    };
+    for _ in 0..2 {
+        patiently(async || operator().put_hold(put(7)).await).await?;
+    }
+    let held = patiently(async || users.viewer.registry().get_hold(registry::GetHoldRequest {}).await).await?;
+    assert_eq!(held.into_inner().hold.map(|hold| (hold.reason, hold.seconds)), Some(("rehearsal".to_owned(), 30)));
+    assert_eq!(refused(8).await.as_deref(), Some("HELD"));
+    let end = registry::EndHoldRequest { id: put(7).id };
+    for _ in 0..2 {
+        patiently(async || operator().end_hold(end.clone()).await).await?;
+    }
+    let held = patiently(async || users.viewer.registry().get_hold(registry::GetHoldRequest {}).await).await?;
+    assert_eq!(held.into_inner().hold, None);
+    assert_eq!(refused(7).await.as_deref(), Some("HOLD_ENDED"));
+    Ok(())
 }
 
 /// Reject, schedule, update and cancel, on campaigns of their own that send nothing.

@@ -2,12 +2,14 @@
 //!
 //! Must stay true: a behaviour that is promised in every weather is tested on the binary and in a storm.
 
+mod backup;
 mod bad_input;
 mod call;
 mod campaign_runs;
 mod cancel;
 mod cluster;
 mod contract;
+mod dashboards;
 mod faults;
 mod find_export;
 mod four_eyes;

@@ -9,9 +9,9 @@ use loa_domain::state::{Reason, RecipientState, Returned};
 use loa_ports::store::StoreError;
 use loa_ports::store::dispatch::{Decided, Progress, ReleaseRow, ReturnedIndex};
 
-use crate::db::{Snapshot, Tx};
+use crate::db::{Db, Snapshot, Tx};
 use crate::error::damaged;
-use crate::query::{Query, Row};
+use crate::query::{Query, Row, sql};
 
 const COLUMNS: &str =
     "r.freeze_id, r.variant, r.chunk, r.release_no, r.shard, r.campaign_id, r.channel, r.account, r.lane,
@@ -35,6 +35,19 @@ pub(super) async fn of_shard(from: &mut Snapshot, shard: i64) -> Result<Vec<Rele
     );
     let rows = query.fetch_rows(from).await?;
     rows.iter().map(read).collect()
+}
+
+/// What was offered of each open row, and of what something was heard.
+pub(crate) async fn open_releases(db: &Db) -> Result<Vec<(Mask, Mask)>, StoreError> {
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> =
+        sql("select mask, settled, in_doubt, returned from release where is_open = 1").fetch_all(db).await?;
+    let mask = |bytes: &[u8]| Mask::from_slice(bytes).ok_or_else(|| damaged("a mask of more than 64 bytes"));
+    rows.iter()
+        .map(|(offered, settled, in_doubt, returned)| {
+            let returned: Mask = read_returned(returned)?.iter().map(|back| back.index).collect();
+            Ok((mask(offered)?, mask(settled)?.union(&mask(in_doubt)?).union(&returned)))
+        })
+        .collect()
 }
 
 /// All rows of these chunks.

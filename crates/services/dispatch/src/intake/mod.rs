@@ -27,6 +27,8 @@ use tonic::Status;
 use crate::content::Library;
 use check::Checked;
 
+/// When to ask again while the installation is held.
+const HELD_RETRY: Duration = Duration::from_secs(2);
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// What is asked for.
@@ -57,6 +59,7 @@ pub(crate) struct Intake {
 impl Intake {
     /// Takes one in; its message id.
     pub(crate) async fn send(&self, asked: Asked) -> Result<u64, Status> {
+        self.not_held()?;
         let now_us = self.ctx.now_us();
         let checked = self.check(asked, now_us).await?;
         let accepted = self.store.accept(&Fence::default(), &[new_single(&checked, now_us)], &[]).await;
@@ -67,6 +70,19 @@ impl Intake {
         let appended = self.log.append(vec![append(checked, at_us)]).await;
         appended.map_err(|error| rpc::log_status(&error))?;
         Ok(id)
+    }
+}
+
+impl Intake {
+    /// What is taken in while the stores are copied would be in no copy.
+    fn not_held(&self) -> Result<(), Status> {
+        if self.view.is_held() {
+            return Err(rpc::exhausted(
+                "the installation is held for a moment (GetHold says why); send it again",
+                HELD_RETRY,
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -55,13 +55,17 @@ pub(crate) async fn run(intake: Arc<Intake>, mut changes: mpsc::Receiver<Change>
             () = tokio::time::sleep(RETRY_WAIT) => {}
         }
     };
+    let mut known = intake.view.changed();
     let mut requests = Requests { intake, reader, held: BTreeMap::new() };
     loop {
+        let is_held = requests.intake.view.is_held();
         tokio::select! {
             biased;
             () = ctx.stopping() => return,
             Some(change) = changes.recv() => requests.lease(change).await,
-            records = requests.reader.next(READ_MAX) => requests.read(records).await,
+            records = requests.reader.next(READ_MAX), if !is_held => requests.read(records).await,
+            // Requests wait on the log while the installation is held.
+            Ok(()) = known.changed(), if is_held => {}
         }
     }
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::{SettlementsTopic, SinglesTopic, SuppressionTopic, Topic as _};
+use loa_domain::campaign::CampaignState;
 use loa_domain::ids::{CampaignId, Shard};
 use loa_domain::limits::SHARDS;
 use loa_ports::lease::Held;
@@ -81,6 +82,7 @@ pub(crate) async fn run(ctx: Ctx, dispatch: Dispatch) -> Result<(), ServiceError
         keeper,
         requests,
         readers,
+        was_held: false,
         known: BTreeMap::new(),
         loading: BTreeMap::new(),
         behind: BTreeMap::new(),
@@ -120,7 +122,9 @@ pub(super) struct Work {
     engine: Engine,
     fetching: fetch::Fetching,
     meters: Meters,
-    /// Campaigns as the engine was told of them.
+    /// The installation was held when the engine heard of its campaigns last.
+    was_held: bool,
+    /// Campaigns as the view has them, of which the engine was told.
     known: BTreeMap<CampaignId, Arc<event::CampaignControl>>,
     /// Shards to be read from the store, not before that time.
     loading: BTreeMap<Shard, (Held, Duration)>,
@@ -257,12 +261,19 @@ impl Work {
                 tracing::warn!(account = account.account, %error, "an account is announced wrongly; nothing is released to it");
             }
         }
+        let is_held = self.view.is_held();
+        let all_again = std::mem::replace(&mut self.was_held, is_held) != is_held;
         for campaign in self.view.campaigns() {
             let Ok(id) = CampaignId::from_bytes(&campaign.campaign_id) else { continue };
-            if self.known.get(&id).is_some_and(|known| Arc::ptr_eq(known, &campaign)) {
+            if !all_again && self.known.get(&id).is_some_and(|known| Arc::ptr_eq(known, &campaign)) {
                 continue;
             }
-            if let Err(error) = self.engine.hear_campaign(&campaign, now) {
+            let heard = if is_held {
+                self.engine.hear_campaign(&held(&campaign), now)
+            } else {
+                self.engine.hear_campaign(&campaign, now)
+            };
+            if let Err(error) = heard {
                 tracing::error!(campaign = %id, %error, "a campaign state cannot be used; nothing of it is released");
             }
             self.known.insert(id, campaign);
@@ -319,4 +330,13 @@ impl Work {
         }
         self.keeper.stop().await;
     }
+}
+
+/// While the installation is held, whatever runs is paused.
+fn held(campaign: &event::CampaignControl) -> event::CampaignControl {
+    let mut campaign = campaign.clone();
+    if campaign.state == u32::from(CampaignState::Running.code()) {
+        campaign.state = CampaignState::Paused.code().into();
+    }
+    campaign
 }

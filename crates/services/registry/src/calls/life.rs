@@ -19,7 +19,7 @@ use crate::error;
 use crate::rules::{campaign, field};
 
 /// Characters of a reason, at most.
-const REASON_CHARS_MAX: usize = 200;
+pub(super) const REASON_CHARS_MAX: usize = 200;
 /// Bytes of a manifest's hash.
 const HASH_BYTES: usize = 32;
 
@@ -117,7 +117,12 @@ impl Core {
         let id = id.ok_or_else(|| Status::internal("an id was neither read nor refused"))?;
         let at_us = at_us.unwrap_or_default();
         let edit = |stored: &mut StoredCampaign| {
+            if stored.campaign.started_at.is_some() {
+                let message = "it has been started, so it cannot be scheduled; resume or cancel it";
+                return Err(failed_precondition("WRONG_STATE", message));
+            }
             in_window(&stored.campaign, at_us)?;
+            stored.campaign.halt_reason.clear();
             stored.campaign.scheduled_at = Some(timestamp(at_us));
             Ok(())
         };
@@ -184,10 +189,15 @@ impl Core {
     }
 
     async fn stop_or_go(&self, caller: &Caller, id: &str, event: CampaignEvent) -> Result<Campaign, Status> {
-        let id = error::id("id", id)?;
+        let (id, now_us) = (error::id("id", id)?, self.now_us());
         let edit = |stored: &mut StoredCampaign| {
             if event == CampaignEvent::Resume {
                 stored.campaign.halt_reason.clear();
+                // Halted before it was ever started: this is its start.
+                if stored.campaign.started_at.is_none() {
+                    in_window(&stored.campaign, now_us)?;
+                    stored.campaign.started_at = Some(timestamp(now_us));
+                }
             }
             Ok(())
         };

@@ -4,6 +4,7 @@
 
 mod campaigns;
 mod create;
+mod holds;
 mod life;
 mod notices;
 mod templates;
@@ -71,6 +72,9 @@ calls! {
     Operator: cancel_campaign(CancelCampaignRequest) -> CancelCampaignResponse;
     System: halt_campaign(HaltCampaignRequest) -> HaltCampaignResponse;
     System: complete_campaign(CompleteCampaignRequest) -> CompleteCampaignResponse;
+    Operator: put_hold(PutHoldRequest) -> PutHoldResponse;
+    Operator: end_hold(EndHoldRequest) -> EndHoldResponse;
+    Viewer: get_hold(GetHoldRequest) -> GetHoldResponse;
     Viewer: list_audit(ListAuditRequest) -> ListAuditResponse;
 }
 

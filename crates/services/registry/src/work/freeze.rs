@@ -16,7 +16,7 @@ use loa_runtime::Role;
 use loa_runtime::outbox::Acknowledge;
 use tonic::{Code, Request, Status};
 
-use super::{FREEZE, LOOK_EVERY, Work, manifest, note};
+use super::{FREEZE, LOOK_EVERY, Work, manifest, note, stands_still};
 use crate::calls::void;
 use crate::change::{Change, NotChanged};
 
@@ -42,6 +42,7 @@ pub(super) async fn run(work: &Work) {
         let Some(held) = work.held(FREEZE) else { continue };
         match work.core.store.campaigns_in(CampaignState::Freezing, None, BATCH).await {
             Ok(freezing) if freezing.is_empty() => {}
+            Ok(_) if stands_still(work).await => {}
             Ok(freezing) => {
                 wait = ASK_EVERY;
                 join_all(freezing.iter().map(|stored| freeze(work, &held, &stored.campaign))).await;

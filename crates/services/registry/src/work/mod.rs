@@ -56,3 +56,14 @@ fn note(work: &Work, what: &str, id: &str, held: &Held, error: NotChanged) {
         NotChanged::Refused(status) => tracing::warn!(campaign = id, status = status.message(), "{what}"),
     }
 }
+
+/// Whether the installation is held: nothing new begins. Not known is held.
+async fn stands_still(work: &Work) -> bool {
+    match work.core.held().await {
+        Ok(held) => held.is_some(),
+        Err(error) => {
+            tracing::warn!(%error, "could not look whether the installation is held");
+            true
+        }
+    }
+}

@@ -6,7 +6,7 @@ use loa_ports::lease::{Fence, Held};
 use loa_ports::store::registry::StoredCampaign;
 use loa_runtime::outbox::Acknowledge;
 
-use super::{LOOK_EVERY, SCHEDULE, Work, note};
+use super::{LOOK_EVERY, SCHEDULE, Work, note, stands_still};
 use crate::change::{Change, NotChanged};
 
 /// Campaigns started in one look, at most.
@@ -18,8 +18,12 @@ pub(super) async fn run(work: &Work) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(held) = work.held(SCHEDULE) else { continue };
+        if let Err(error) = work.core.end_what_ran_out().await {
+            tracing::debug!(?error, "a hold that ran out could not be ended; it is tried again");
+        }
         let now_us = work.core.now_us();
         match work.core.store.campaigns_in(CampaignState::Scheduled, Some(now_us), BATCH).await {
+            Ok(due) if !due.is_empty() && stands_still(work).await => {}
             Ok(due) => {
                 for stored in due {
                     begin(work, &held, &stored, now_us).await;

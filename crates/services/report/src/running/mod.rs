@@ -37,6 +37,8 @@ pub(crate) const DONE: &str = "done";
 const READ_MAX: usize = 256;
 const RETRY: Duration = Duration::from_millis(200);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// While the installation is held, what was read is stored at once: somebody waits to copy the store.
+const HELD_FLUSH_EVERY: Duration = Duration::from_millis(250);
 
 /// Everything the loop holds.
 pub(crate) struct Running {
@@ -95,6 +97,8 @@ impl Running {
         let mut look = tokio::time::interval(crate::watch::LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut expire = tokio::time::interval(EXPIRE_EVERY);
+        let mut held = tokio::time::interval(HELD_FLUSH_EVERY);
+        held.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut changed = self.view.changed();
         let ctx = self.ctx.clone();
         loop {
@@ -115,6 +119,7 @@ impl Running {
                     call.send(()).unwrap_or_default();
                 }
                 _ = flush.tick() => self.flush().await,
+                _ = held.tick(), if self.view.is_held() => self.flush().await,
                 _ = look.tick() => self.look().await,
                 _ = expire.tick() => self.expire(),
                 Ok(()) = changed.changed() => self.load_campaigns().await,
