@@ -58,6 +58,8 @@ pub struct Simulator<W> {
     world: Arc<W>,
     /// The accept loop; it owns the connections.
     tasks: JoinSet<()>,
+    /// Ends that loop, and its connections without a word.
+    leaving: CancellationToken,
 }
 
 impl<W: World> Simulator<W> {
@@ -66,8 +68,9 @@ impl<W: World> Simulator<W> {
         let addr = listener.local_addr()?;
         let world = Arc::new(W::new(config));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&world)));
-        Ok(Self { addr, world, tasks })
+        let leaving = CancellationToken::new();
+        tasks.spawn(accept(listener, Arc::clone(&world), leaving.clone()));
+        Ok(Self { addr, world, tasks, leaving })
     }
 
     /// Where it listens.
@@ -97,13 +100,15 @@ impl<W: World> Simulator<W> {
 
     /// Is out of reach from now on: nothing is accepted, and every connection is cut without a word. What it knows stays.
     pub async fn leave(&mut self) {
-        self.tasks.shutdown().await;
+        self.leaving.cancel();
+        while self.tasks.join_next().await.is_some() {}
     }
 
     /// Can be reached again, where it was.
     pub async fn come_back(&mut self) -> io::Result<()> {
         let listener = TcpListener::bind(self.addr).await?;
-        self.tasks.spawn(accept(listener, Arc::clone(&self.world)));
+        self.leaving = CancellationToken::new();
+        self.tasks.spawn(accept(listener, Arc::clone(&self.world), self.leaving.clone()));
         Ok(())
     }
 
@@ -177,11 +182,12 @@ impl<T> Swap<T> {
     }
 }
 
-async fn accept<W: World>(listener: TcpListener, world: Arc<W>) {
+async fn accept<W: World>(listener: TcpListener, world: Arc<W>, leaving: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = world.controls().stopping() => break,
+            () = leaving.cancelled() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if stream.set_nodelay(true).is_ok() => {
@@ -196,6 +202,10 @@ async fn accept<W: World>(listener: TcpListener, world: Arc<W>) {
         }
     }
     drop(listener);
+    if leaving.is_cancelled() {
+        // In good order on this side: what was not acknowledged is kept for the next connection.
+        world.controls().hang_ups.send_modify(|times| *times += 1);
+    }
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_PATIENCE, all_ended).await.is_err() {
         connections.shutdown().await; // a client that does not read cannot keep us

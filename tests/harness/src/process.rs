@@ -263,10 +263,10 @@ fn of_parts(start: &Start) -> Start {
 /// The binary with the settings of a start and no others.
 fn bare(start: &Start) -> Result<Command, Fault> {
     let mut command = if start.fills_disk {
-        // The kernel's word about the limit would end the process; a full disk has none.
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()?);
-        shell
+        // The kernel's signal about the limit would end the process; a full disk sends none.
+        let mut deaf = Command::new("env");
+        deaf.arg("--ignore-signal=XFSZ").arg(binary()?);
+        deaf
     } else {
         Command::new(binary()?)
     };

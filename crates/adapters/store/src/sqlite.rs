@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use loa_ports::store::StoreError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Error, Sqlite, Transaction};
 
 use crate::error::store_error;
 use crate::migrations;
@@ -73,11 +73,11 @@ impl File {
     }
 
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.writer.begin_with("begin immediate").await.map_err(store_error)
+        started(&self.writer, "begin immediate").await
     }
 
     pub(crate) async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.readers.begin().await.map_err(store_error)
+        started(&self.readers, "begin").await
     }
 
     pub(crate) async fn close(&self) {
@@ -91,6 +91,20 @@ impl File {
         migrations::apply(&migrations::of_sqlite(role), role, &mut *tx).await?;
         tx.commit().await.map_err(store_error)
     }
+}
+
+/// Begins a transaction. Where the disk is full, SQLite ends one whose COMMIT has failed by itself; the pool's connection
+/// believes to be in it still, for ever, and is replaced.
+async fn started(pool: &SqlitePool, how: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    for _ in 0..pool.options().get_max_connections() {
+        match pool.begin_with(how).await {
+            Err(Error::InvalidSavePointStatement) => {}
+            begun => return begun.map_err(store_error),
+        }
+        // Any that rests may be the one; a good one that is closed is made again when it is needed.
+        pool.acquire().await.map_err(store_error)?.close_on_drop();
+    }
+    pool.begin_with(how).await.map_err(store_error)
 }
 
 fn connect_options(path: &Path) -> SqliteConnectOptions {

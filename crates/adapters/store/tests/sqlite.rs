@@ -85,6 +85,20 @@ async fn what_was_committed_is_there_after_a_new_start() {
     assert_eq!(mode, ("wal".to_owned(), 2)); // 2 = full
 }
 
+/// As on a full disk: COMMIT fails, and SQLite has ended the transaction before anybody rolls it back.
+#[tokio::test]
+async fn a_store_goes_on_after_a_commit_that_took_the_transaction_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(&directory.path().join("role.db"), "role").await.unwrap();
+    for next in 1..4 {
+        let mut tx = db.begin().await.unwrap();
+        sql("rollback").execute(&mut tx).await.unwrap();
+        let ended = tx.commit().await;
+        assert!(matches!(ended, Err(StoreError::Uncertain { .. })), "{ended:?}");
+        put_one(&db, next).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_starts_at_once_make_one_store() {
     let directory = tempfile::tempdir().unwrap();

@@ -15,7 +15,6 @@ mod find_export;
 mod four_eyes;
 mod idle;
 mod kill_nine;
-mod log_gap;
 mod opt_out;
 mod otlp;
 mod pause_resume;
