@@ -135,6 +135,8 @@ impl Live {
 }
 
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod tests {
     use super::*;
     use loa_domain::ids::{ChunkKey, FreezeId, ReleaseKey};

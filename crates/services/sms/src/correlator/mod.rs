@@ -346,4 +346,6 @@ fn stop(reader: &mut dyn Reader, topic: &str, record: &Record, error: &dyn std::
 }
 
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 mod cases;
 pub(crate) mod gateway;
 mod history;
+mod recovery;
 mod singles;
 mod store;
 pub(crate) mod world;

@@ -123,6 +123,35 @@ impl World {
         }
     }
 
+    /// Who would take the shards over now: made of what is stored, and of what it reads from there on.
+    pub(super) fn successor(&mut self) -> Engine {
+        let fresh = Engine::new(self.rules, HashKey::new([1; 16]));
+        let (lived, read) = (std::mem::replace(&mut self.engine, fresh), self.read.clone());
+        self.restart();
+        self.read_settlements();
+        while self.fetch() {}
+        self.read = read;
+        std::mem::replace(&mut self.engine, lived)
+    }
+
+    /// The shards are taken over from an owner that has committed and goes on publishing: its rows are durable.
+    pub(super) fn overlap(&mut self) {
+        let _more = self.engine.run(self.now);
+        if let Some(commit) = self.engine.commit() {
+            self.store.apply(commit);
+            self.engine.committed(self.now);
+        }
+        let late = self.engine.outgoing(self.now);
+        self.restart();
+        let _busy = self.turn(Fate::Lives);
+        for record in &late {
+            match &record.said {
+                Said::Release(release) => self.records.push((**release).clone()),
+                Said::Words(words) => self.hear_words(words),
+            }
+        }
+    }
+
     /// control.v1 is read.
     pub(super) fn tell(&mut self) {
         self.engine.hear_account(&self.account, self.now.mono).unwrap();

@@ -1,0 +1,142 @@
+//! Who takes a shard over from the store knows what its owner knew, at whatever moment that one died.
+//!
+//! Beside the owner that lives, a successor is made of the stored rows and of what is read again from the stored offset; both
+//! are compared by what decides what happens next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use loa_contract::pb::event::v1::ReturnWhy;
+use loa_domain::campaign::CampaignState;
+use loa_domain::channel::Lane;
+use loa_domain::ids::{ChunkKey, FreezeId, Shard};
+use loa_domain::mask::Mask;
+use loa_domain::state::RecipientState;
+use proptest::prelude::*;
+
+use super::gateway::Manner;
+use super::world::{Fate, World};
+use crate::core::Engine;
+
+/// One row: its number, and who is offered, settled, in doubt, given back (why, after how many tries), never sent.
+type RowMemory = (u32, Mask, Mask, Mask, Vec<(u16, u8, u8)>, Vec<(u16, RecipientState)>);
+
+/// What decides what happens next.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Memory {
+    /// Chunks of which something is under way: their rows, and who waits to be released again by which row.
+    chunks: BTreeMap<ChunkKey, (Vec<RowMemory>, Vec<(u16, u32)>)>,
+    /// Where each cursor stands, and how many chunks are ahead of it.
+    cursors: BTreeMap<(Shard, u16, String), ((u32, u16), usize)>,
+    finished: BTreeSet<(Shard, FreezeId)>,
+    /// Parts in use, by shard and lane.
+    in_use: BTreeMap<(Shard, Lane), u64>,
+}
+
+fn memory(engine: &Engine) -> Memory {
+    let mut memory = Memory::default();
+    for (&shard, core) in &engine.shards {
+        for (&key, chunk) in &core.chunks {
+            let under_way = !chunk.waiting.is_empty()
+                || chunk.rows.iter().any(|row| row.is_untold() || !row.unsettled().is_empty());
+            if !under_way {
+                continue; // it is let go with the next transaction
+            }
+            let rows = chunk.rows.iter().map(|row| {
+                let mut returned: Vec<_> =
+                    row.returned.iter().map(|back| (back.index, back.why.code(), back.attempts)).collect();
+                returned.sort_unstable();
+                let decided = row.decided.iter().map(|decided| (decided.index, decided.state)).collect();
+                (row.no, row.mask, row.settled, row.in_doubt, returned, decided)
+            });
+            let waiting = chunk.waiting.iter().map(|waiting| (waiting.index, waiting.no)).collect();
+            memory.chunks.insert(key, (rows.collect(), waiting));
+        }
+        memory.finished.extend(core.finished.iter().map(|&freeze| (shard, freeze)));
+        let used = core.in_use.iter().filter(|(_, used)| **used > 0);
+        used.for_each(|(&(_, lane), &used)| *memory.in_use.entry((shard, lane)).or_default() += used);
+    }
+    for (key, source) in engine.sources.iter().filter(|(_, source)| !source.plan.is_empty()) {
+        let account = engine.accounts.iter().find(|(number, _)| *number == key.account);
+        let account = account.map(|(_, account)| account.id.to_string()).unwrap_or_default();
+        memory.cursors.insert((key.shard, key.variant, account), (source.cursor(), source.plan.len()));
+    }
+    memory
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Turn(Fate),
+    Gateway(usize, Manner),
+    /// Settlements are read; what they led to is stored by a later turn, if one comes.
+    Settlements,
+    /// An owner is taken over from after its commit, and publishes what it had to say all the same.
+    Overlap,
+    Wake,
+    Seconds(u32),
+    State(CampaignState),
+    Block(u32, u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let why =
+        prop_oneof![Just(ReturnWhy::Retry), Just(ReturnWhy::Late), Just(ReturnWhy::Paused), Just(ReturnWhy::Recheck)];
+    let manner = prop_oneof![
+        3 => Just(Manner::Send),
+        1 => Just(Manner::Reject),
+        2 => why.clone().prop_map(Manner::Half),
+        2 => why.prop_map(Manner::Return),
+        2 => Just(Manner::Freeze),
+    ];
+    let fate = prop_oneof![
+        6 => Just(Fate::Lives),
+        1 => Just(Fate::DiesBeforeCommit),
+        1 => Just(Fate::DiesBeforePublish),
+        1 => Just(Fate::DiesAfterPublish),
+    ];
+    let states = [CampaignState::Running, CampaignState::Paused, CampaignState::Halted, CampaignState::Cancelled];
+    prop_oneof![
+        6 => fate.prop_map(Act::Turn),
+        8 => (any::<usize>(), manner).prop_map(|(record, manner)| Act::Gateway(record, manner)),
+        4 => Just(Act::Settlements),
+        1 => Just(Act::Overlap),
+        1 => Just(Act::Wake),
+        2 => (1..40_u32).prop_map(Act::Seconds),
+        1 => prop::sample::select(states.to_vec()).prop_map(Act::State),
+        1 => (0..2_u32, 0..12_u64).prop_map(|(chunk, at)| Act::Block(chunk, at)),
+    ]
+}
+
+fn play(world: &mut World, act: Act) {
+    match act {
+        Act::Turn(fate) => drop(world.turn(fate)),
+        Act::Gateway(record, manner) => world.gateway(record, manner),
+        Act::Settlements => world.read_settlements(),
+        Act::Overlap => world.overlap(),
+        Act::Wake => world.wake_gateways(),
+        Act::Seconds(seconds) => world.pass_time(seconds),
+        Act::State(state) => world.set_state(state),
+        Act::Block(chunk, at) => {
+            let shard = World::shards()[chunk as usize];
+            world.block(shard, u64::from(chunk) << 58 | u64::from(chunk) << 32 | at);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_successor_knows_what_the_owner_knew(
+        sizes in proptest::collection::vec(1..40_u16, 1..7),
+        rate in prop_oneof![Just(4.0), Just(40.0), Just(400.0)],
+        acts in proptest::collection::vec(act(), 1..60),
+    ) {
+        let mut world = World::new(Lane::Bulk, &sizes, rate);
+        for act in acts {
+            play(&mut world, act);
+            world.read_settlements();
+            let (lived, successor) = (memory(&world.engine), memory(&world.successor()));
+            prop_assert_eq!(lived, successor);
+        }
+    }
+}
