@@ -48,6 +48,10 @@ pub struct LineState {
     pub in_flight: u32,
 }
 
+/// One opening of a line: a slot that was lost and came back is opened anew while its old line may still drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening(u64);
+
 /// An account at work.
 pub struct Account<R> {
     /// As configured.
@@ -59,7 +63,8 @@ pub struct Account<R> {
     pub(crate) ready: Notify,
     /// Woken when the backlog went down.
     pub(crate) drained: Notify,
-    lines: Mutex<BTreeMap<u32, LineState>>,
+    lines: Mutex<BTreeMap<u32, (Opening, LineState)>>,
+    openings: AtomicU64,
     paused_until_us: AtomicU64,
 }
 
@@ -70,6 +75,7 @@ impl<R> Account<R> {
             ready: Notify::new(),
             drained: Notify::new(),
             lines: Mutex::default(),
+            openings: AtomicU64::new(0),
             paused_until_us: AtomicU64::new(0),
             spec,
             meters,
@@ -80,20 +86,50 @@ impl<R> Account<R> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn lines(&self) -> MutexGuard<'_, BTreeMap<u32, LineState>> {
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<u32, (Opening, LineState)>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line is about to be opened: what an older one of its slot still says counts no more.
+    pub(crate) fn line_opens(&self, slot: u32) -> Opening {
+        let opening = Opening(self.openings.fetch_add(1, Ordering::Relaxed));
+        self.lines().insert(slot, (opening, LineState { state: "opening", ..LineState::default() }));
+        opening
+    }
+
+    /// How the line stands that is open at a slot; `false` if an older one says so.
+    pub(crate) fn line_changed(&self, slot: u32, opening: Opening, state: LineState) -> bool {
+        match self.lines().get_mut(&slot).filter(|(known, _)| *known == opening) {
+            Some((_, known)) => {
+                *known = state;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How many parts a line waits for, for who asks how it stands.
+    pub(crate) fn line_in_flight(&self, slot: u32, in_flight: u32) {
+        if let Some((_, line)) = self.lines().get_mut(&slot) {
+            line.in_flight = in_flight;
+        }
+    }
+
+    /// The slot is somebody else's.
+    pub(crate) fn line_closed(&self, slot: u32) {
+        self.lines().remove(&slot);
     }
 
     /// The lines of this process, by slot.
     pub fn line_states(&self) -> Vec<(u32, LineState)> {
-        self.lines().iter().map(|(slot, state)| (*slot, state.clone())).collect()
+        self.lines().iter().map(|(slot, (_, state))| (*slot, state.clone())).collect()
     }
 
     /// Whether messages can leave: a line is open, or would be if there were work.
     pub fn is_bound(&self) -> bool {
         let lines = self.lines();
         let well = |line: &LineState| line.open || (self.spec.lazy_lines && line.last_error.is_empty());
-        lines.values().any(well)
+        lines.values().any(|(_, line)| well(line))
     }
 
     pub(crate) fn pause_left(&self, now: Duration) -> Option<Duration> {
@@ -105,5 +141,45 @@ impl<R> Account<R> {
     pub(crate) fn pause(&self, now: Duration, wait: Duration) {
         let until = u64::try_from((now + wait.min(PAUSE_MAX)).as_micros()).unwrap_or(u64::MAX);
         self.paused_until_us.fetch_max(until, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account<()> {
+        let id = AccountId::new("a").unwrap();
+        let spec = AccountSpec {
+            id,
+            rate: 1.0,
+            window: 10,
+            lines: 1,
+            partitions: vec![],
+            simulator: false,
+            lazy_lines: false,
+        };
+        let metrics = loa_runtime::metrics::Metrics::default();
+        Account::new(spec, Meters::new(&metrics, loa_domain::channel::Channel::Sms, "a"))
+    }
+
+    #[test]
+    fn what_an_older_line_of_the_slot_says_counts_no_more() {
+        let bound = || LineState { open: true, state: "bound", ..LineState::default() };
+        let held = || LineState { state: "held", ..LineState::default() };
+        let account = account();
+        let old = account.line_opens(1);
+        assert!(account.line_changed(1, old, bound()));
+        account.line_closed(1);
+        assert!(!account.is_bound());
+        assert!(!account.line_changed(1, old, held()), "the slot is somebody else's");
+        assert!(account.line_states().is_empty());
+
+        let new = account.line_opens(1);
+        account.line_changed(1, new, bound());
+        assert!(!account.line_changed(1, old, held()), "the old line has drained");
+        assert!(account.is_bound(), "the new one stands");
+        assert!(account.line_changed(1, new, held()));
+        assert!(!account.is_bound());
     }
 }

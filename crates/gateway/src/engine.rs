@@ -21,7 +21,7 @@ use loa_ports::store::claims::Claims;
 use loa_runtime::Ctx;
 use tokio::sync::{Notify, watch};
 
-use crate::account::{Account, AccountSpec, LineState};
+use crate::account::{Account, AccountSpec, LineState, Opening};
 use crate::blocks::BlocksView;
 use crate::content::{Contents, Registry};
 use crate::live::Live;
@@ -252,27 +252,31 @@ impl<M: Medium> Engine<M> {
         self.halted.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| *known != campaign);
     }
 
+    /// A line is about to be opened; what it says of itself is said with this.
+    pub fn line_opens(&self, account: usize, slot: u32) -> Opening {
+        self.accounts[account].line_opens(slot)
+    }
+
     /// A line's state has changed.
-    pub fn line_changed(&self, account: usize, slot: u32, state: LineState) {
+    pub fn line_changed(&self, account: usize, slot: u32, opening: Opening, state: LineState) {
         let at_work = &self.accounts[account];
         if !state.last_error.is_empty() {
             let account = at_work.spec.id.as_str();
             tracing::warn!(account, slot, state = state.state, why = %state.last_error, "a line is not open");
         }
-        at_work.lines().insert(slot, state);
-        self.claim_wake.notify_one();
+        if at_work.line_changed(slot, opening, state) {
+            self.claim_wake.notify_one();
+        }
     }
 
     /// How many parts a line waits for, for who asks how it stands.
     pub(crate) fn line_in_flight(&self, account: usize, slot: u32, in_flight: u32) {
-        if let Some(line) = self.accounts[account].lines().get_mut(&slot) {
-            line.in_flight = in_flight;
-        }
+        self.accounts[account].line_in_flight(slot, in_flight);
     }
 
     /// A line is gone.
     pub fn line_closed(&self, account: usize, slot: u32) {
-        self.accounts[account].lines().remove(&slot);
+        self.accounts[account].line_closed(slot);
     }
 
     /// Parts that may be claimed and not handed over.

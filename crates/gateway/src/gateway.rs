@@ -18,7 +18,7 @@ use loa_runtime::lease::{Change, LeaseKeeper, Want};
 use loa_runtime::{Ctx, ServiceError, control};
 use tokio::sync::mpsc;
 
-use crate::account::{AccountSpec, LineState};
+use crate::account::{AccountSpec, Opening};
 use crate::engine::{Engine, Medium};
 use crate::queue::LANES;
 use crate::read::Turn;
@@ -36,8 +36,8 @@ const RATE_CHANGE_MIN: f64 = 0.02;
 
 /// Opens lines of accounts.
 pub trait Lines: Send + Sync {
-    /// Opens a line.
-    fn open(&self, account: usize, slot: u32) -> Box<dyn Line>;
+    /// Opens a line; what it says of itself goes to [`Engine::line_changed`] with its opening.
+    fn open(&self, account: usize, slot: u32, opening: Opening) -> Box<dyn Line>;
 }
 
 /// A line under way.
@@ -157,8 +157,8 @@ impl<M: Medium> Work<M> {
             }
         }
         if gained {
-            self.engine.line_changed(account, slot, LineState { state: "opening", ..Default::default() });
-            if let Some(before) = self.open.insert((account, slot), self.lines.open(account, slot)) {
+            let opening = self.engine.line_opens(account, slot);
+            if let Some(before) = self.open.insert((account, slot), self.lines.open(account, slot, opening)) {
                 ctx.spawn("line stop", before.stop(DRAIN));
             }
         } else {

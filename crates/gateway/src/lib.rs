@@ -30,7 +30,7 @@ mod queue;
 mod read;
 mod settle;
 
-pub use account::{Account, AccountSpec, LineState};
+pub use account::{Account, AccountSpec, LineState, Opening};
 pub use blocks::BlocksView;
 pub use bucket::LocalBucket;
 pub use content::{PeerRegistry, Registry, RegistryAway};

@@ -20,8 +20,8 @@ use loa_domain::mask::Mask;
 use loa_domain::state::Reason;
 use loa_embedded::EmbeddedLog;
 use loa_gateway::{
-    AccountSpec, Addresses, Answer, BlocksView, Engine, Leaves, Line, LineState, Lines, LocalBucket, Medium, Parts,
-    Registry, RegistryAway, Slice, Word,
+    AccountSpec, Addresses, Answer, BlocksView, Engine, Leaves, Line, LineState, Lines, LocalBucket, Medium, Opening,
+    Parts, Registry, RegistryAway, Slice, Word,
 };
 use loa_ports::carrier::Pulled;
 use loa_ports::clock::{Clock as _, SystemClock};
@@ -123,9 +123,10 @@ struct Bind {
 }
 
 impl Lines for Binds {
-    fn open(&self, account: usize, slot: u32) -> Box<dyn Line> {
+    fn open(&self, account: usize, slot: u32, opening: Opening) -> Box<dyn Line> {
         let stop = Arc::new(tokio::sync::Notify::new());
-        self.engine.line_changed(account, slot, LineState { open: true, state: "bound", ..Default::default() });
+        let state = LineState { open: true, state: "bound", ..Default::default() };
+        self.engine.line_changed(account, slot, opening, state);
         let bind = bind(Arc::clone(&self.engine), account, Arc::clone(&self.sink), Arc::clone(&stop));
         Box::new(Bind { task: self.ctx.spawn("test bind", bind), stop })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use loa_domain::ids::CampaignId;
-use loa_gateway::{Addresses, Engine, Line, LineState, Lines, Word};
+use loa_gateway::{Addresses, Engine, Line, LineState, Lines, Opening, Word};
 use loa_ports::carrier::Pulled;
 use loa_ports::mailer::{Connection, Mail, MailResult, MailSource, Mailer, Relay};
 
@@ -30,8 +30,9 @@ impl Connections {
 }
 
 impl Lines for Connections {
-    fn open(&self, account: usize, slot: u32) -> Box<dyn Line> {
-        let source = Arc::new(Source { engine: Arc::clone(&self.engine), account, campaigns: Mutex::default() });
+    fn open(&self, account: usize, slot: u32, opening: Opening) -> Box<dyn Line> {
+        let engine = Arc::clone(&self.engine);
+        let source = Arc::new(Source { engine, account, opening, campaigns: Mutex::default() });
         let shared = Arc::clone(&source);
         Box::new(Open { connection: self.mailer.open(&self.relays[account], slot, shared), source })
     }
@@ -58,6 +59,7 @@ impl Line for Open {
 struct Source {
     engine: Arc<Engine<Mime>>,
     account: usize,
+    opening: Opening,
     /// Campaigns of the mails under way, to halt the right one.
     campaigns: Mutex<HashMap<u64, CampaignId>>,
 }
@@ -109,6 +111,6 @@ impl MailSource for Source {
             Ok(()) => LineState { open: true, state: "open", ..LineState::default() },
             Err(why) => LineState { state: "backing_off", last_error: why, ..LineState::default() },
         };
-        self.engine.line_changed(self.account, slot, state);
+        self.engine.line_changed(self.account, slot, self.opening, state);
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use loa_contract::pb::sms::v1::sms_service_server::SmsServiceServer;
 use loa_domain::ids::AccountId;
-use loa_gateway::{AccountSpec, BlocksView, Engine, Line, Lines, Others, Parts, PeerRegistry, Registry};
+use loa_gateway::{AccountSpec, BlocksView, Engine, Line, Lines, Opening, Others, Parts, PeerRegistry, Registry};
 use loa_ports::bucket::Bucket;
 use loa_ports::carrier::{Bind, Carrier, CarrierAccount};
 use loa_ports::lease::Leases;
@@ -157,26 +157,23 @@ fn spec(account: &SmsAccount) -> AccountSpec {
 /// Opens binds of the configured accounts.
 struct Binds {
     carrier: Arc<dyn Carrier>,
-    accounts: Vec<(CarrierAccount, Arc<Source>)>,
+    accounts: Vec<CarrierAccount>,
+    engine: Arc<Engine<Texts>>,
+    receipts: Arc<Pump>,
 }
 
 impl Binds {
     fn new(engine: &Arc<Engine<Texts>>, carrier: Arc<dyn Carrier>, config: SmsConfig, receipts: &Arc<Pump>) -> Self {
-        let source =
-            |number: usize| Source { engine: Arc::clone(engine), account: number, receipts: Arc::clone(receipts) };
-        let accounts = config.accounts.into_iter().enumerate();
-        Self {
-            carrier,
-            accounts: accounts.map(|(number, account)| (account.carrier, Arc::new(source(number)))).collect(),
-        }
+        let accounts = config.accounts.into_iter().map(|account| account.carrier).collect();
+        Self { carrier, accounts, engine: Arc::clone(engine), receipts: Arc::clone(receipts) }
     }
 }
 
 impl Lines for Binds {
-    fn open(&self, account: usize, slot: u32) -> Box<dyn Line> {
-        let (account, source) = &self.accounts[account];
-        let source = Arc::clone(source);
-        Box::new(OneBind(self.carrier.open(account, slot, source)))
+    fn open(&self, account: usize, slot: u32, opening: Opening) -> Box<dyn Line> {
+        let (engine, receipts) = (Arc::clone(&self.engine), Arc::clone(&self.receipts));
+        let source = Arc::new(Source { engine, account, opening, receipts });
+        Box::new(OneBind(self.carrier.open(&self.accounts[account], slot, source)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use loa_domain::channel::Lane;
 use loa_domain::state::Reason;
-use loa_gateway::{Addresses, Answer, Engine, Leaves, LineState, Word};
+use loa_gateway::{Addresses, Answer, Engine, Leaves, LineState, Opening, Word};
 use loa_ports::carrier::{
     BindState, CarrierReceipt, NotStored, Pulled, Submit, SubmitResult, SubmitSource, SubmitVerdict,
 };
@@ -16,10 +16,11 @@ use loa_ports::carrier::{
 use crate::receipts::Pump;
 use crate::text::{Ready, Texts};
 
-/// The source of one account's binds.
+/// The source of one bind.
 pub(crate) struct Source {
     pub(crate) engine: Arc<Engine<Texts>>,
     pub(crate) account: usize,
+    pub(crate) opening: Opening,
     pub(crate) receipts: Arc<Pump>,
 }
 
@@ -49,7 +50,7 @@ impl SubmitSource for Source {
     }
 
     fn bind_changed(&self, slot: u32, state: BindState) {
-        self.engine.line_changed(self.account, slot, line_state(state));
+        self.engine.line_changed(self.account, slot, self.opening, line_state(state));
     }
 }
 

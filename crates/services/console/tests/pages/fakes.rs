@@ -135,6 +135,9 @@ serve! {
         resume_campaign: ResumeCampaignRequest => ResumeCampaignResponse,
         cancel_campaign: CancelCampaignRequest => CancelCampaignResponse,
         halt_campaign: HaltCampaignRequest => HaltCampaignResponse,
+        put_hold: PutHoldRequest => PutHoldResponse,
+        end_hold: EndHoldRequest => EndHoldResponse,
+        get_hold: GetHoldRequest => GetHoldResponse,
         complete_campaign: CompleteCampaignRequest => CompleteCampaignResponse,
     }
 }
