@@ -135,9 +135,9 @@ impl Live {
 }
 
 #[cfg(test)]
-mod recovery;
-#[cfg(test)]
 mod tests {
+    mod recovery;
+
     use super::*;
     use loa_domain::ids::{ChunkKey, FreezeId, ReleaseKey};
     use proptest::prelude::*;

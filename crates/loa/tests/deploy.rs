@@ -1,4 +1,5 @@
 //! What `deploy/compose` says of the configuration is legal: every key of its file and of its services' variables exists.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

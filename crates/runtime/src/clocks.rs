@@ -338,7 +338,7 @@ mod tests {
             ours.0 += 200_000;
             ours.1 += Duration::from_millis(200);
             let ours_us = self.is_one.then_some(ours.0 - 100_000);
-            let theirs = ours_us.or(*self.database.lock().unwrap());
+            let theirs = ours_us.or_else(|| *self.database.lock().unwrap());
             theirs.ok_or_else(|| StoreError::Away { why: "down".to_owned() })
         }
 

@@ -40,8 +40,8 @@ impl TurnedClock {
 
     /// Turns the wall to that second of today in Việt Nam; a day has 86,400, those behind are tomorrow's.
     pub fn turn_to_local(&self, second: i64) {
-        let midnight_us = self.machine.now_us() - (self.machine.now_us() + LOCAL_US).rem_euclid(DAY_US);
-        self.ahead_us.store(midnight_us + second * 1_000_000 - self.machine.now_us(), Ordering::SeqCst);
+        let of_day_us = (self.machine.now_us() + LOCAL_US).rem_euclid(DAY_US);
+        self.ahead_us.store(second * 1_000_000 - of_day_us, Ordering::SeqCst);
     }
 
     /// The second of its day in Việt Nam.
@@ -51,7 +51,8 @@ impl TurnedClock {
 
     /// That second of its day in Việt Nam, microseconds since 1970.
     pub fn local_us(&self, second: i64) -> i64 {
-        self.now_us() - (self.now_us() + LOCAL_US).rem_euclid(DAY_US) + second * 1_000_000
+        let now_us = self.now_us();
+        now_us - (now_us + LOCAL_US).rem_euclid(DAY_US) + second * 1_000_000
     }
 
     /// How far it is ahead of the machine's; negative = behind.

@@ -29,7 +29,7 @@ impl<R> Queue<R> {
             if !begun.messages.get(usize::from(at)).is_some_and(crate::message::Message::is_resting) {
                 continue;
             }
-            let due_us = due_us.unwrap_or(moment.now_us.saturating_add(wait_us));
+            let due_us = due_us.unwrap_or_else(|| moment.now_us.saturating_add(wait_us));
             if moment.now_us < due_us {
                 resting.due_us = Some(due_us);
                 self.resting.push(resting);

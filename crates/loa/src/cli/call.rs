@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(count(&import, "{\"data\": \"YQ==\"}\n{\"data\": \"Yg==\"}\n").ok(), Some(2));
         for (typed, why) in [
             (r#"{"pages": 2}"#, "pages"),
-            (r#"{"page_size": "x"}"#, "x"),
+            (r#"{"page_size": "x"}"#, "invalid digit"),
             ("{} {}", "takes one object, not 2"),
             ("{", "EOF"),
         ] {

@@ -3,8 +3,6 @@
 //! Pure: reading, loading and writing are the service's. Must stay true: after a flush the store holds exactly what is in
 //! memory, offsets included; a word about a chunk that is not known yet is not taken and not passed over.
 
-#[cfg(test)]
-mod recovery;
 mod unmatched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -37,9 +37,12 @@ pub(super) async fn of_shard(from: &mut Snapshot, shard: i64) -> Result<Vec<Rele
     rows.iter().map(read).collect()
 }
 
+/// Offered, settled, in doubt, returned.
+type OpenRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// What was offered of each open row, and of what something was heard.
 pub(crate) async fn open_releases(db: &Db) -> Result<Vec<(Mask, Mask)>, StoreError> {
-    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)> =
+    let rows: Vec<OpenRow> =
         sql("select mask, settled, in_doubt, returned from release where is_open = 1").fetch_all(db).await?;
     let mask = |bytes: &[u8]| Mask::from_slice(bytes).ok_or_else(|| damaged("a mask of more than 64 bytes"));
     rows.iter()

@@ -139,13 +139,19 @@ async fn every_call_names_the_missing_right_and_all_faults() {
         Operator cancel_campaign(CancelCampaignRequest { id: id() }) -> ["id"];
         System halt_campaign(HaltCampaignRequest { id: id(), reason: long(201) }) -> ["id", "reason"];
         System complete_campaign(CompleteCampaignRequest { id: id() }) -> ["id"];
+        Operator put_hold(PutHoldRequest { id: id(), reason: String::new(), seconds: 0 }) -> ["id", "reason", "seconds"];
+        Operator end_hold(EndHoldRequest { id: id() }) -> ["id"];
         Viewer list_audit(ListAuditRequest { object_id: long(65), page_size: size, page_token: token() })
             -> ["object_id", "page_size", "page_token"];
     };
 
+    // Viewer get_hold(GetHoldRequest {}): no field of it can be wrong.
+    let refused = world.calls.get_hold(with("x", &without(Right::Viewer), GetHoldRequest {})).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+
     let proto = include_str!("../../../../../proto/loa/registry/v1/registry.proto");
     assert_eq!(
-        calls,
+        calls + 1,
         proto.lines().filter(|line| line.trim_start().starts_with("rpc ")).count(),
         "a call is not in the table"
     );

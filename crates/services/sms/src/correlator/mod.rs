@@ -346,6 +346,4 @@ fn stop(reader: &mut dyn Reader, topic: &str, record: &Record, error: &dyn std::
 }
 
 #[cfg(test)]
-mod recovery;
-#[cfg(test)]
 mod tests;

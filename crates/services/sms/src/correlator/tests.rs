@@ -1,5 +1,7 @@
 //! The correlator on a real log and a real store, with time turned by hand.
 
+mod recovery;
+
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::{OutcomesTopic, ReceiptsTopic, ReferencesTopic};
 use loa_domain::hash::HashKey;

@@ -20,13 +20,18 @@ use crate::core::Engine;
 /// One row: its number, and who is offered, settled, in doubt, given back (why, after how many tries), never sent.
 type RowMemory = (u32, Mask, Mask, Mask, Vec<(u16, u8, u8)>, Vec<(u16, RecipientState)>);
 
+/// The rows of a chunk, and who waits to be released again by which row.
+type ChunkMemory = (Vec<RowMemory>, Vec<(u16, u32)>);
+/// Shard, variant and account of a cursor.
+type CursorKey = (Shard, u16, String);
+
 /// What decides what happens next.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Memory {
     /// Chunks of which something is under way: their rows, and who waits to be released again by which row.
-    chunks: BTreeMap<ChunkKey, (Vec<RowMemory>, Vec<(u16, u32)>)>,
+    chunks: BTreeMap<ChunkKey, ChunkMemory>,
     /// Where each cursor stands, and how many chunks are ahead of it.
-    cursors: BTreeMap<(Shard, u16, String), ((u32, u16), usize)>,
+    cursors: BTreeMap<CursorKey, ((u32, u16), usize)>,
     finished: BTreeSet<(Shard, FreezeId)>,
     /// Parts in use, by shard and lane.
     in_use: BTreeMap<(Shard, Lane), u64>,
@@ -135,6 +140,7 @@ proptest! {
         for act in acts {
             play(&mut world, act);
             world.read_settlements();
+            while world.fetch() {}
             let (lived, successor) = (memory(&world.engine), memory(&world.successor()));
             prop_assert_eq!(lived, successor);
         }

@@ -208,7 +208,7 @@ impl World {
     }
 
     /// Reads what the engine asked for.
-    fn fetch(&mut self) -> bool {
+    pub(super) fn fetch(&mut self) -> bool {
         let mut busy = false;
         while let Some(fetch) = self.engine.next_fetch() {
             busy = true;

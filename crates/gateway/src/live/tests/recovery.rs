@@ -11,8 +11,8 @@ use loa_ports::store::claims::{Intent, Mark, Standing};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{Live, Place, ToStore};
 use crate::decide::{Decision, decide};
+use crate::live::{Live, Place, ToStore};
 
 const AT: Place = (0, 3);
 const BACK: Intent = Intent::Returning(Returned::Late);

@@ -10,7 +10,7 @@ use loa_contract::pb::event::v1 as event;
 use loa_gateway::progress::Progress;
 use proptest::prelude::*;
 
-use super::book::{Book, Chunks, Match, Said, Waiting};
+use super::super::book::{Book, Chunks, Match, Said, Waiting};
 
 const SUBMITTED_US: i64 = 1_800_000_000_000_000;
 const IDS: u64 = 6;
