@@ -41,8 +41,8 @@ fn memory(engine: &Engine) -> Memory {
     let mut memory = Memory::default();
     for (&shard, core) in &engine.shards {
         for (&key, chunk) in &core.chunks {
-            let under_way = !chunk.waiting.is_empty()
-                || chunk.rows.iter().any(|row| row.is_untold() || !row.unsettled().is_empty());
+            // What was told is noted with a later transaction; telling it again is harmless.
+            let under_way = !chunk.waiting.is_empty() || chunk.rows.iter().any(|row| !row.unsettled().is_empty());
             if !under_way {
                 continue; // it is let go with the next transaction
             }
