@@ -189,7 +189,7 @@ impl Engine {
         if source.is_ahead(key) {
             return;
         }
-        if !self.unpublished.contains(&(shard, key)) && !source.due.contains(&key) {
+        if !self.unpublished.contains(&(source.lane, shard, key)) && !source.due.contains(&key) {
             self.library.drop(key);
         }
         if chunk.is_closed() {

@@ -40,8 +40,8 @@ pub(crate) struct Engine {
     pub(super) library: Library,
     pub(super) timers: Timers,
     pub(super) changes: Changes,
-    /// Chunks with rows whose record is to be published.
-    pub(super) unpublished: BTreeSet<(Shard, ChunkKey)>,
+    /// Chunks with rows whose record is to be published: what is urgent does not stand behind bulk.
+    pub(super) unpublished: BTreeSet<(Lane, Shard, ChunkKey)>,
     /// Chunks with rows whose words are to be published.
     pub(super) untold: BTreeSet<(Shard, ChunkKey)>,
     /// Chunks of single sends that are not all in rows, or not told of.
@@ -132,7 +132,7 @@ impl Engine {
         self.of_campaign.values_mut().for_each(|sources| sources.retain(|key| key.shard != shard));
         self.rings.values_mut().for_each(|ring| ring.retain(|key| key.shard != shard));
         self.over.retain(|key| key.shard != shard);
-        self.unpublished.retain(|&(of, _)| of != shard);
+        self.unpublished.retain(|&(_, of, _)| of != shard);
         self.untold.retain(|&(of, _)| of != shard);
         self.singles.retain(|_, single| single.shard != shard);
         self.unaccepted.retain(|&(of, _)| of != shard);
@@ -198,7 +198,8 @@ impl Engine {
     pub(super) fn touch(&mut self, shard: Shard, key: ChunkKey, now: Now) {
         let Some(chunk) = self.shards.get_mut(&shard).and_then(|core| core.chunks.get_mut(&key)) else { return };
         if chunk.unpublished(now.us).next().is_some() {
-            self.unpublished.insert((shard, key));
+            let lane = self.sources.get(&chunk.source).map_or(Lane::Bulk, |source| source.lane);
+            self.unpublished.insert((lane, shard, key));
         }
         if chunk.rows.iter().any(|row| row.is_untold() && !row.telling) {
             self.untold.insert((shard, key));

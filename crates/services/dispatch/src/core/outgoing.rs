@@ -53,32 +53,26 @@ impl Engine {
         debug_assert!(!self.has_new_rows(), "a row is durable before its record is published");
         let mut records = self.accepted_words();
         records.extend(self.words());
-        let mut chunks: Vec<_> = self.unpublished.iter().copied().collect();
-        chunks.sort_by_key(|&(shard, key)| self.lane_of(shard, key));
-        for (shard, key) in chunks {
+        let chunks: Vec<_> = self.unpublished.iter().copied().collect();
+        for of in chunks {
             if records.len() >= RELEASES_MAX {
                 break;
             }
-            self.releases_of(shard, key, now, &mut records);
+            self.releases_of(of, now, &mut records);
         }
         records
     }
 
-    /// What is urgent does not stand behind bulk.
-    fn lane_of(&self, shard: Shard, key: ChunkKey) -> Option<Lane> {
-        let chunk = self.shards.get(&shard)?.chunks.get(&key)?;
-        Some(self.sources.get(&chunk.source)?.lane)
-    }
-
-    fn releases_of(&mut self, shard: Shard, key: ChunkKey, now: Now, records: &mut Vec<Outgoing>) {
+    fn releases_of(&mut self, of: (Lane, Shard, ChunkKey), now: Now, records: &mut Vec<Outgoing>) {
+        let (_, shard, key) = of;
         let Some(chunk) = self.shards.get_mut(&shard).and_then(|core| core.chunks.get_mut(&key)) else {
-            self.unpublished.remove(&(shard, key));
+            self.unpublished.remove(&of);
             return;
         };
         let (source, campaign) = (self.sources.get(&chunk.source), self.campaigns.get(&chunk.source.campaign));
         let partition = self.accounts.get(chunk.source.account).partition(shard.index());
         let (Some(source), Some(campaign), Some(partition)) = (source, campaign, partition) else {
-            self.unpublished.remove(&(shard, key));
+            self.unpublished.remove(&of);
             chunk.wake_at_us = Some(now.us + UNHEARD_WAIT_US);
             self.timers.set(now.us + UNHEARD_WAIT_US, Timer::Chunk(shard, key));
             return;
@@ -87,7 +81,7 @@ impl Engine {
             self.library.want_chunk(key, shard, campaign.is_notice());
             return;
         };
-        self.unpublished.remove(&(shard, key));
+        self.unpublished.remove(&of);
         let topic = topics::releases(source.channel, source.lane);
         let due: Vec<u32> = chunk.unpublished(now.us).map(|row| row.no).collect();
         for no in due {

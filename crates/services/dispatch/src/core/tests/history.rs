@@ -9,12 +9,15 @@ use proptest::prelude::*;
 use super::gateway::Manner;
 use super::world::{Fate, World};
 
+/// What may happen.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     Turn(Fate),
     /// The gateways read one of the records that were published, perhaps again.
     Gateway(usize, Manner),
     Settlements,
+    /// An owner is taken over from after its commit, and publishes what it had to say all the same.
+    Overlap,
     Wake,
     Seconds(u32),
     State(CampaignState),
@@ -34,7 +37,7 @@ fn manner() -> impl Strategy<Value = Manner> {
     ]
 }
 
-fn act() -> impl Strategy<Value = Act> {
+pub(super) fn act() -> impl Strategy<Value = Act> {
     let fate = prop_oneof![
         6 => Just(Fate::Lives),
         1 => Just(Fate::DiesBeforeCommit),
@@ -45,6 +48,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => fate.prop_map(Act::Turn),
         8 => (any::<usize>(), manner()).prop_map(|(record, manner)| Act::Gateway(record, manner)),
         4 => Just(Act::Settlements),
+        1 => Just(Act::Overlap),
         1 => Just(Act::Wake),
         2 => (1..40_u32).prop_map(Act::Seconds),
         1 => prop_oneof![Just(CampaignState::Running), Just(CampaignState::Paused), Just(CampaignState::Halted)].prop_map(Act::State),
@@ -53,23 +57,23 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-fn play(world: &mut World, acts: Vec<Act>) {
-    for act in acts {
-        match act {
-            Act::Turn(fate) => drop(world.turn(fate)),
-            Act::Gateway(record, manner) => world.gateway(record, manner),
-            Act::Settlements => world.read_settlements(),
-            Act::Wake => world.wake_gateways(),
-            Act::Seconds(seconds) => world.pass_time(seconds),
-            Act::State(state) => world.set_state(state),
-            Act::Block(chunk, at) => {
-                let shard = World::shards()[chunk as usize];
-                world.block(shard, u64::from(chunk) << 58 | u64::from(chunk) << 32 | at);
-            }
-            Act::Unbind(bound) => {
-                world.account.bound = bound;
-                world.tell();
-            }
+/// Lets it happen.
+pub(super) fn play(world: &mut World, act: Act) {
+    match act {
+        Act::Turn(fate) => drop(world.turn(fate)),
+        Act::Gateway(record, manner) => world.gateway(record, manner),
+        Act::Settlements => world.read_settlements(),
+        Act::Overlap => world.overlap(),
+        Act::Wake => world.wake_gateways(),
+        Act::Seconds(seconds) => world.pass_time(seconds),
+        Act::State(state) => world.set_state(state),
+        Act::Block(chunk, at) => {
+            let shard = World::shards()[chunk as usize];
+            world.block(shard, u64::from(chunk) << 58 | u64::from(chunk) << 32 | at);
+        }
+        Act::Unbind(bound) => {
+            world.account.bound = bound;
+            world.tell();
         }
     }
 }
@@ -128,7 +132,7 @@ proptest! {
         wake: bool,
     ) {
         let mut world = World::new(Lane::Bulk, &sizes, rate);
-        play(&mut world, acts);
+        acts.into_iter().for_each(|act| play(&mut world, act));
         world.set_state(CampaignState::Running);
         finish(&mut world, wake);
         check(&world);
@@ -143,12 +147,11 @@ proptest! {
         after in proptest::collection::vec(act(), 0..20),
     ) {
         let mut world = World::new(Lane::Normal, &sizes, 40.0);
-        play(&mut world, acts);
+        acts.into_iter().for_each(|act| play(&mut world, act));
         let offers = |world: &World| world.store.rows.values().filter(|row| !row.mask.is_empty()).count();
         let before = offers(&world);
         world.set_state(end);
-        let after = after.into_iter().filter(|act| !matches!(act, Act::State(_)));
-        play(&mut world, after.collect());
+        after.into_iter().filter(|act| !matches!(act, Act::State(_))).for_each(|act| play(&mut world, act));
         finish(&mut world, true);
         check(&world);
         assert_eq!(offers(&world), before, "nothing is released once the state is known");

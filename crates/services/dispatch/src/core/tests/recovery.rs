@@ -5,16 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use loa_contract::pb::event::v1::ReturnWhy;
 use loa_domain::campaign::CampaignState;
 use loa_domain::channel::Lane;
 use loa_domain::ids::{ChunkKey, FreezeId, Shard};
 use loa_domain::mask::Mask;
 use loa_domain::state::RecipientState;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
-use super::gateway::Manner;
-use super::world::{Fate, World};
+use super::history::{Act, act, play};
+use super::world::World;
 use crate::core::Engine;
 
 /// One row: its number, and who is offered, settled, in doubt, given back (why, after how many tries), never sent.
@@ -68,63 +68,12 @@ fn memory(engine: &Engine) -> Memory {
     memory
 }
 
-#[derive(Debug, Clone)]
-enum Act {
-    Turn(Fate),
-    Gateway(usize, Manner),
-    /// Settlements are read; what they led to is stored by a later turn, if one comes.
-    Settlements,
-    /// An owner is taken over from after its commit, and publishes what it had to say all the same.
-    Overlap,
-    Wake,
-    Seconds(u32),
-    State(CampaignState),
-    Block(u32, u64),
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let why =
-        prop_oneof![Just(ReturnWhy::Retry), Just(ReturnWhy::Late), Just(ReturnWhy::Paused), Just(ReturnWhy::Recheck)];
-    let manner = prop_oneof![
-        3 => Just(Manner::Send),
-        1 => Just(Manner::Reject),
-        2 => why.clone().prop_map(Manner::Half),
-        2 => why.prop_map(Manner::Return),
-        2 => Just(Manner::Freeze),
-    ];
-    let fate = prop_oneof![
-        6 => Just(Fate::Lives),
-        1 => Just(Fate::DiesBeforeCommit),
-        1 => Just(Fate::DiesBeforePublish),
-        1 => Just(Fate::DiesAfterPublish),
-    ];
-    let states = [CampaignState::Running, CampaignState::Paused, CampaignState::Halted, CampaignState::Cancelled];
-    prop_oneof![
-        6 => fate.prop_map(Act::Turn),
-        8 => (any::<usize>(), manner).prop_map(|(record, manner)| Act::Gateway(record, manner)),
-        4 => Just(Act::Settlements),
-        1 => Just(Act::Overlap),
-        1 => Just(Act::Wake),
-        2 => (1..40_u32).prop_map(Act::Seconds),
-        1 => prop::sample::select(states.to_vec()).prop_map(Act::State),
-        1 => (0..2_u32, 0..12_u64).prop_map(|(chunk, at)| Act::Block(chunk, at)),
-    ]
-}
-
-fn play(world: &mut World, act: Act) {
-    match act {
-        Act::Turn(fate) => drop(world.turn(fate)),
-        Act::Gateway(record, manner) => world.gateway(record, manner),
-        Act::Settlements => world.read_settlements(),
-        Act::Overlap => world.overlap(),
-        Act::Wake => world.wake_gateways(),
-        Act::Seconds(seconds) => world.pass_time(seconds),
-        Act::State(state) => world.set_state(state),
-        Act::Block(chunk, at) => {
-            let shard = World::shards()[chunk as usize];
-            world.block(shard, u64::from(chunk) << 58 | u64::from(chunk) << 32 | at);
-        }
-    }
+fn is_known_to_a_successor(world: &mut World) -> Result<(), TestCaseError> {
+    world.read_settlements();
+    while world.fetch() {}
+    let (lived, successor) = (memory(&world.engine), memory(&world.successor()));
+    prop_assert_eq!(lived, successor);
+    Ok(())
 }
 
 proptest! {
@@ -135,14 +84,20 @@ proptest! {
         sizes in proptest::collection::vec(1..40_u16, 1..7),
         rate in prop_oneof![Just(4.0), Just(40.0), Just(400.0)],
         acts in proptest::collection::vec(act(), 1..60),
+        cancelled: bool,
+        after in proptest::collection::vec(act(), 0..20),
     ) {
         let mut world = World::new(Lane::Bulk, &sizes, rate);
         for act in acts {
             play(&mut world, act);
-            world.read_settlements();
-            while world.fetch() {}
-            let (lived, successor) = (memory(&world.engine), memory(&world.successor()));
-            prop_assert_eq!(lived, successor);
+            is_known_to_a_successor(&mut world)?;
+        }
+        if cancelled {
+            world.set_state(CampaignState::Cancelled);
+            for act in after.into_iter().filter(|act| !matches!(act, Act::State(_))) {
+                play(&mut world, act);
+                is_known_to_a_successor(&mut world)?;
+            }
         }
     }
 }
