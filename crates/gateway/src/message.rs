@@ -13,7 +13,9 @@ const RETRY_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(
 /// The rest of a text of which a part was taken goes again after this much, then after twice as much, and so on.
 const REST_FIRST: Duration = Duration::from_secs(1);
 /// At most so long.
-const REST_MAX: Duration = Duration::from_secs(60);
+const REST_MAX: Duration = Duration::from_secs(8);
+/// And so often: its slice is not settled meanwhile, and what a crash would leave in doubt is the whole slice.
+const RESTS_MAX: u8 = 4;
 
 /// The carrier's word on one part, without the channel's own vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,15 +187,14 @@ impl Message {
     /// Of a text of which a part was taken, what the carrier put off goes to the same account again: it is half on the phone,
     /// so nobody else can send the rest. How long it rests first; `None` = nothing of the kind.
     pub fn rest(&mut self) -> Option<Duration> {
-        if !self.is_over() || self.unanswered || self.accepted == 0 {
+        if !self.is_over() || self.unanswered || self.accepted == 0 || self.rests >= RESTS_MAX {
             return None;
         }
         let Some(Ending::Later { after, .. }) = self.ending.as_deref() else { return None };
-        let grown = REST_FIRST.saturating_mul(1_u32.checked_shl(self.rests.into()).unwrap_or(u32::MAX));
-        let wait = after.unwrap_or(grown).min(REST_MAX);
+        let wait = after.unwrap_or(REST_FIRST * (1 << self.rests)).min(REST_MAX);
         self.ending = None;
         self.resting = true;
-        self.rests = self.rests.saturating_add(1);
+        self.rests += 1;
         Some(wait)
     }
 
@@ -389,6 +390,20 @@ mod tests {
         message.hand_over(1);
         message.answer(2, Answer::Accepted);
         assert_eq!((message.rest(), message.fate(0, 0)), (None, Fate::Accepted));
+
+        let mut refused = Message::new(2);
+        refused.hand_over(2);
+        refused.answer(0, Answer::Accepted);
+        let mut waits = Vec::new();
+        loop {
+            refused.answer(1, later());
+            let Some(wait) = refused.rest() else { break };
+            waits.push(wait.as_secs());
+            refused.wake();
+            refused.hand_over(1);
+        }
+        assert_eq!(waits, [1, 2, 4, 8], "it is given up in a time that a slice may wait");
+        assert_eq!(refused.fate(0, 0), Fate::InDoubt { reason: Reason::Partial });
 
         let mut untouched = Message::new(2);
         untouched.hand_over(2);
