@@ -50,7 +50,8 @@ impl Whole {
             as_of_us = as_of_us.min(row.at_us);
         }
         let gaps = store.gaps(campaign).await?;
-        let missed = gaps.iter().map(|gap| u64::try_from(gap.next - gap.from).unwrap_or(0)).sum();
+        // Of a topic that was made anew nobody knows how many; a gap is at least one.
+        let missed = gaps.iter().map(|gap| u64::try_from(gap.next - gap.from).unwrap_or(0).max(1)).sum();
         let control = view.campaign(campaign);
         let complete = control.as_ref().is_some_and(|control| is_complete(control, &mut variants));
         Ok(Self { variants, as_of_us: if as_of_us == i64::MAX { 0 } else { as_of_us }, complete, missed, control })
