@@ -27,6 +27,8 @@ soak: ## Kills Loa, then what it stands on too, again and again under load; comp
 	@tests/real/install && cargo build -p loa && cargo build -p loa-bench
 	@cargo run -p loa-bench -- soak $(SEED)
 	@cargo run -p loa-bench -- soak-real $(SEED)
+	@cargo run -p loa-simulation -- 100000
+	@cargo run -p loa-bench -- millions
 
 fuzz: ## Feeds every parser with mutated input, then the rules with more random cases (TARGET=name, SECONDS=n each, CASES=n)
 	@cargo run -p loa-fuzz -- $(TARGET) $(if $(SECONDS),--seconds $(SECONDS)) && PROPTEST_CASES=$(or $(CASES),5000) cargo test --workspace --lib
