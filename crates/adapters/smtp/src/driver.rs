@@ -197,6 +197,7 @@ impl<'a> Driver<'a> {
     fn leave(&mut self) {
         self.leaving = true;
         self.session.quit();
+        self.moved_at = Instant::now(); // the answer is timed from here, however long nothing has moved
     }
 
     fn settle(&mut self) {

@@ -68,6 +68,24 @@ async fn content_and_next_envelope_are_one_write() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_waits_for_the_answer_to_its_quit() {
+    let letters = Letters::count(0);
+    let reply = Duration::from_millis(200);
+    let task =
+        Task { timeouts: Timeouts { idle: reply, ..Timeouts::default().within(reply) }, ..task(&letters, reply) };
+    let (client, mut server) = tokio::io::duplex(1 << 16);
+    let script = async {
+        say(&mut server, "220 mx\r\n").await;
+        heard(&mut server, "EHLO loa.example.test\r\n").await;
+        say(&mut server, HELLO).await;
+        heard(&mut server, "QUIT\r\n").await;
+        say(&mut server, "221 bye\r\n").await;
+    };
+    let (outcome, ()) = tokio::join!(task.serve(client, None), script);
+    assert!(outcome.ended.is_ok(), "{:?}", outcome.ended.err().map(|error| error.chain()));
+}
+
+#[tokio::test]
 async fn a_silent_server_is_left_in_time() {
     /// A server that says its lines, each after what it has to hear, and then nothing; what becomes of the one mail.
     async fn check(script: &[(&str, &str)], step: &str, expected: Option<MailVerdict>) {
