@@ -1,8 +1,10 @@
-//! Appends: one idempotent producer for the whole process, made anew when Kafka has declared it broken.
+//! Appends: one idempotent producer for the whole process, made anew when Kafka has declared it broken, or when a partition
+//! has refused every call for long: after a broker was lost the client may wait for ever for what it has missed.
 //!
 //! Must stay true: the records of a call are handed over in its order and before those of a later call, so each partition
 //! has them in that order; a call that is refused has handed over nothing.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -29,6 +31,10 @@ const FLUSH_WITHIN: Duration = APPEND_WITHIN;
 /// One wait of the thread that takes acknowledgements; each is taken at once. A shorter wait costs an idle process more,
 /// since the library spins through the last millisecond of it; a producer that is let go lives on for so long.
 const ACKNOWLEDGEMENTS_FOR: Duration = Duration::from_secs(2);
+
+/// From the first failure of a partition to one behind which the producer is made anew: a second time-out. While brokers are
+/// away a new one is no worse.
+const PATIENCE: Duration = APPEND_WITHIN;
 
 type Producer = Arc<BaseProducer<Acknowledged>>;
 /// The offset of a record, once it has one.
@@ -69,6 +75,31 @@ pub(crate) struct Sender {
     /// `None` once closed.
     producer: Mutex<Option<Producer>>,
     room: Arc<Semaphore>,
+    failing: Mutex<Failing>,
+}
+
+/// Partitions of which every call since a moment has failed.
+#[derive(Debug, Default)]
+struct Failing(HashMap<(&'static str, u32), Duration>);
+
+impl Failing {
+    /// A call that names this partition has failed; whether the producer is to be made anew.
+    fn fails(&mut self, topic: &'static str, partition: u32, now: Duration) -> bool {
+        let since = *self.0.entry((topic, partition)).or_insert(now);
+        let for_long = now.saturating_sub(since) >= PATIENCE;
+        if for_long {
+            // Its successor has the same time.
+            self.0.clear();
+        }
+        for_long
+    }
+
+    /// These are acknowledged.
+    fn succeeds(&mut self, records: &[Append]) {
+        if !self.0.is_empty() {
+            records.iter().for_each(|record| drop(self.0.remove(&(record.topic.name, record.partition))));
+        }
+    }
 }
 
 impl Sender {
@@ -80,7 +111,7 @@ impl Sender {
             tracing::warn!("the producer has no number yet; the first record waits for it");
         }
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        Ok(Self { config, clock, producer: Mutex::new(Some(producer)), room })
+        Ok(Self { config, clock, producer: Mutex::new(Some(producer)), room, failing: Mutex::default() })
     }
 
     /// Appends and answers with the offsets once all copies that must be in step have the records.
@@ -105,7 +136,10 @@ impl Sender {
             }
         }
         match first {
-            None => Ok(offsets),
+            None => {
+                self.failing.lock().unwrap_or_else(PoisonError::into_inner).succeeds(&records);
+                Ok(offsets)
+            }
             Some((at, error)) => Err(self.failed(&producer, error, &records, &sizes, at)),
         }
     }
@@ -148,10 +182,15 @@ impl Sender {
         at: usize,
     ) -> LogError {
         let Some(producer) = producer else { return closed() };
-        if producer.client().fatal_error().is_some() {
+        let Append { topic, partition, .. } = &records[at];
+        let refused = of_append(&error, topic, *partition, sizes[at]);
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let for_long = refused.is_away() && failing.fails(topic.name, *partition, self.clock.monotonic());
+        drop(failing);
+        if for_long || producer.client().fatal_error().is_some() {
             self.renew(producer);
         }
-        of_append(&error, records[at].topic, records[at].partition, sizes[at])
+        refused
     }
 
     /// Replaces a producer that is broken for good. What was on its way may or may not be in the log: its callers were told
@@ -223,4 +262,28 @@ fn sizes(records: &[Append]) -> Result<Vec<usize>, LogError> {
         Ok(bytes)
     };
     records.iter().map(size).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loa_contract::topics::{ReceiptsTopic, SettlementsTopic, Topic as _};
+
+    #[test]
+    fn a_partition_that_refuses_for_long_wants_a_new_producer() {
+        let seconds = Duration::from_secs;
+        let acknowledged = |topic, partition| {
+            let none = bytes::Bytes::new;
+            Append { topic, partition, key: none(), headers: Vec::new(), value: none() }
+        };
+        let (receipts, settlements) = (ReceiptsTopic::SPEC, SettlementsTopic::SPEC);
+        let mut failing = Failing::default();
+        assert!(!failing.fails(receipts.name, 3, seconds(10)));
+        assert!(!failing.fails(receipts.name, 3, seconds(14)));
+        failing.succeeds(&[acknowledged(receipts, 4), acknowledged(settlements, 3)]);
+        assert!(failing.fails(receipts.name, 3, seconds(15)), "what others acknowledge is no help to it");
+        assert!(!failing.fails(receipts.name, 3, seconds(16)), "the new one has its time");
+        failing.succeeds(&[acknowledged(receipts, 3)]);
+        assert!(!failing.fails(receipts.name, 3, seconds(60)), "it was well in between");
+    }
 }
