@@ -3,16 +3,19 @@
 //! Must stay true: leases are read as every node reads them; nothing is asked of a process.
 
 use std::path::Path;
+use std::time::Duration;
 
 use loa::compose::open_store;
 use loa_domain::hash::HashKey;
 use loa_domain::ids::Shard;
+use loa_ports::clock::{Clock as _, SystemClock};
 use loa_ports::lease::Leases as _;
 use loa_runtime::Role;
 use loa_runtime::config::Config;
-use loa_store::{Db, SqlLeases};
+use loa_store::{Db, SqlLeases, sql};
 
 use crate::sims::Sims;
+use crate::wait::wait_for;
 use crate::{Fault, fault};
 
 /// A kind of lease of a role, and how many there are.
@@ -27,41 +30,77 @@ pub const SHARED: [Kind; 5] = [
     (Role::Email, "bind:sim-mail", 4),
 ];
 
+/// Roles with leases.
+const ROLES: [Role; 6] = [Role::Registry, Role::Audience, Role::Dispatch, Role::Sms, Role::Email, Role::Report];
+/// How long a take-over is looked for; the promise is shorter.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+
 /// Connections to the stores, kept for as long as somebody looks.
-pub struct Owners(Vec<(Kind, SqlLeases, Db)>);
+pub struct Owners(Vec<(Role, Db)>);
 
 impl Owners {
     /// Of a configuration.
     pub async fn of(config: &Config) -> Result<Self, Fault> {
-        let mut all = Vec::new();
-        for kind in SHARED {
-            let db = open_store(config, kind.0).await.map_err(|failure| fault(failure.to_string()))?;
-            all.push((kind, SqlLeases::new(db.clone()), db));
+        let mut stores = Vec::new();
+        for role in ROLES {
+            stores.push((role, open_store(config, role).await?));
         }
-        Ok(Self(all))
+        Ok(Self(stores))
     }
 
     /// Numbers of a kind that a node holds.
-    pub async fn numbers(&self, role: Role, kind: &str, node: &str) -> Result<Vec<u32>, Fault> {
-        let known = self.0.iter().find(|((of, name, _), ..)| *of == role && *name == kind);
-        let ((_, name, count), leases, _) = known.ok_or_else(|| fault("no such lease"))?;
-        let rows = leases.rows(name, *count).await?;
+    pub async fn numbers(&self, (role, kind, count): Kind, node: &str) -> Result<Vec<u32>, Fault> {
+        let store = self.0.iter().find(|(of, _)| *of == role);
+        let (_, store) = store.ok_or_else(|| fault("a role without leases"))?;
+        let rows = SqlLeases::new(store.clone()).rows(kind, count).await?;
         Ok(rows.into_iter().filter(|row| row.node == node).map(|row| row.number).collect())
     }
 
     /// How many of each kind a node holds, in the order of [`SHARED`].
     pub async fn counts(&self, node: &str) -> Result<Vec<usize>, Fault> {
         let mut counts = Vec::new();
-        for ((role, kind, _), ..) in &self.0 {
-            counts.push(self.numbers(*role, kind, node).await?.len());
+        for kind in SHARED {
+            counts.push(self.numbers(kind, node).await?.len());
         }
         Ok(counts)
     }
 
+    /// How many leases of any kind a node holds.
+    pub async fn all(&self, node: &str) -> Result<i64, Fault> {
+        let mut held = 0;
+        for (_, store) in &self.0 {
+            let statement = sql("select count(*) from lease where node = $1").bind(node.to_owned());
+            let of_role: i64 = statement.fetch_one(store).await?;
+            held += of_role;
+        }
+        Ok(held)
+    }
+
+    /// Returns when a node holds something.
+    pub async fn wait_for(&self, node: &str) -> Result<(), Fault> {
+        let holds = async || Ok((self.all(node).await? > 0).then_some(()));
+        wait_for(&format!("{node} holds something"), LOOK_LIMIT, holds).await
+    }
+
+    /// How long others take to have everything that a node holds, which has just ceased to move.
+    pub async fn taken_from(&self, node: &str) -> Result<Duration, Fault> {
+        let clock = SystemClock::new();
+        let held = self.all(node).await?;
+        if held == 0 {
+            return Err(fault(format!("{node} held nothing, so nothing can be taken over")));
+        }
+        wait_for("others have taken over", LOOK_LIMIT, async || match self.all(node).await? {
+            0 => Ok(Some(())),
+            left => Err(fault(format!("{left} of {held} leases are left to {node}"))),
+        })
+        .await?;
+        Ok(clock.monotonic())
+    }
+
     /// Closes the connections.
     pub async fn close(self) {
-        for (.., db) in self.0 {
-            db.close().await;
+        for (_, store) in self.0 {
+            store.close().await;
         }
     }
 }

@@ -14,7 +14,6 @@ pub mod capture;
 pub mod claims;
 pub mod clock;
 pub mod cluster;
-pub mod holds;
 pub mod http;
 pub mod kills;
 pub mod leases;

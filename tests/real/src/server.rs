@@ -96,12 +96,9 @@ impl Server {
     }
 
     /// Tells it by a signal to end in good order; returns when it has.
-    pub async fn stop(&mut self, signal: &str) -> Result<(), Fault> {
-        let (name, pid) = (self.name, self.pid().to_string());
-        if !Command::new("kill").args([&format!("-{signal}"), &pid]).status()?.success() {
-            return Err(fault(format!("{name} does not run")));
-        }
-        wait_for(name, STOP_LIMIT, async || Ok(self.child.try_wait()?)).await.map(drop)
+    pub async fn stop(&mut self, by: &str) -> Result<(), Fault> {
+        signal(by, &[self.pid()])?;
+        wait_for(self.name, STOP_LIMIT, async || Ok(self.child.try_wait()?)).await.map(drop)
     }
 
     /// SIGSTOP: it keeps its connections and answers nothing; nor do the processes that it has started.

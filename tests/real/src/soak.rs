@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use loa_domain::ids::SliceKey;
 use loa_harness::claims::unsettled;
-use loa_harness::holds::Holds;
 use loa_harness::kills::{in_doubt_within, over};
+use loa_harness::leases::Owners;
 use loa_harness::process::Process;
 use loa_harness::wait::until;
 use loa_harness::{Fault, Plan, Site, SiteOptions, fault, say};
@@ -140,18 +140,18 @@ impl Seen {
                 site.cluster()?.start_one(one).await
             }
             Act::Bury(one) => {
-                let holds = holder(process(site, one)?).await?;
+                let owners = holder(process(site, one)?).await?;
                 process(site, one)?.kill().await?;
-                self.taken_over(&holds, process(site, one)?).await?;
-                holds.close().await;
+                self.taken_over(&owners, process(site, one)?).await?;
+                owners.close().await;
                 site.cluster()?.start_one(one).await
             }
             Act::Freeze(one) => {
-                let holds = holder(process(site, one)?).await?;
+                let owners = holder(process(site, one)?).await?;
                 process(site, one)?.freeze()?;
                 let clock = SystemClock::new();
-                self.taken_over(&holds, process(site, one)?).await?;
-                holds.close().await;
+                self.taken_over(&owners, process(site, one)?).await?;
+                owners.close().await;
                 until("it was frozen for long enough", 2 * FROZEN, async || clock.monotonic() >= FROZEN).await?;
                 process(site, one)?.thaw()
             }
@@ -195,12 +195,12 @@ impl Seen {
     }
 
     /// A process has just ceased to move: what it has begun is noted, and others must have taken over in time.
-    async fn taken_over(&mut self, holds: &Holds, process: &Process) -> Result<(), Fault> {
+    async fn taken_over(&mut self, owners: &Owners, process: &Process) -> Result<(), Fault> {
         let looking = async {
             self.in_the_air.extend(unsettled(&process.config()?).await?);
             Ok::<_, Fault>(())
         };
-        let ((), took) = tokio::try_join!(looking, holds.taken_from(process.node()))?;
+        let ((), took) = tokio::try_join!(looking, owners.taken_from(process.node()))?;
         self.take_overs.push(took);
         if took > TAKE_OVER_MAX { Err(fault(format!("taken over only after {took:?}"))) } else { Ok(()) }
     }
@@ -216,10 +216,10 @@ fn process(site: &mut Site, one: usize) -> Result<&mut Process, Fault> {
 }
 
 /// The stores of a process that holds something, if only just.
-async fn holder(process: &Process) -> Result<Holds, Fault> {
-    let holds = Holds::open(&process.config()?).await?;
-    holds.wait_for(process.node()).await?;
-    Ok(holds)
+async fn holder(process: &Process) -> Result<Owners, Fault> {
+    let owners = Owners::of(&process.config()?).await?;
+    owners.wait_for(process.node()).await?;
+    Ok(owners)
 }
 
 fn shuffled<T>(mut all: Vec<T>, dice: &mut Dice) -> Vec<T> {

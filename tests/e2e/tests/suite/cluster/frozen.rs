@@ -1,27 +1,16 @@
 //! A process that stands still loses what it has to the others; when it wakes, in the middle of what it was doing, it is
 //! fenced: nothing is repeated, and it gets a share again.
 
-use loa_harness::leases::Owners;
-use loa_harness::turns::alone;
-use loa_harness::{Plan, TestResult, say};
-use loa_real::Parts;
+use loa_harness::{TestResult, say};
 
-use super::{has_all, is_shared};
+use super::{World, has_all, is_shared};
 
-const PEOPLE: u64 = 3_000;
 const RATE: u32 = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn who_wakes_late_is_fenced() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::shared().await?;
-    let mut site = parts.site()?.rate(RATE).start().await?;
-    let owners = Owners::of(&site.cluster()?.first().config()?).await?;
-    is_shared(&owners).await?;
-    site.people(PEOPLE).await?;
-    let id = site.running(&Plan::default()).await?;
-    site.accepted(u64::from(RATE) * 2).await?;
+    let World { mut site, owners, id, _parts, _turn } = World::start(RATE).await?;
 
     site.cluster()?.second().freeze()?;
     has_all(&owners, "loa-0").await?;

@@ -7,13 +7,45 @@ mod rolling;
 mod takeover;
 mod upgrade;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use loa_harness::leases::{Owners, SHARED};
-use loa_harness::{TestResult, fault, wait_for};
+use loa_harness::turns::alone;
+use loa_harness::{Fault, Plan, Site, TestResult, fault, wait_for};
+use loa_real::Parts;
+use tokio::sync::RwLockWriteGuard;
+
+/// Recipients of each channel.
+const PEOPLE: u64 = 3_000;
 
 /// How long the processes may take to share what there is.
 const SHARED_LIMIT: Duration = Duration::from_secs(40);
+
+/// A campaign under way at two processes that share everything.
+struct World {
+    site: Site,
+    owners: Owners,
+    id: String,
+    /// They stop when nobody has them any more.
+    _parts: Arc<Parts>,
+    _turn: RwLockWriteGuard<'static, ()>,
+}
+
+impl World {
+    /// At so many messages a second of each channel; some have left.
+    async fn start(rate: u32) -> Result<Self, Fault> {
+        let parts = Parts::shared().await?;
+        let turn = alone().await;
+        let mut site = parts.site()?.rate(rate).start().await?;
+        let owners = Owners::of(&site.cluster()?.first().config()?).await?;
+        is_shared(&owners).await?;
+        site.people(PEOPLE).await?;
+        let id = site.running(&Plan::default()).await?;
+        site.accepted(u64::from(rate) * 2).await?;
+        Ok(Self { site, owners, id, _parts: parts, _turn: turn })
+    }
+}
 
 /// Waits until both nodes have a part of each kind.
 async fn is_shared(owners: &Owners) -> TestResult {

@@ -10,8 +10,8 @@ const PEOPLE: u64 = 500;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn a_campaign_runs_over_split_roles() -> TestResult {
-    let _turn = alone().await;
     let parts = Parts::shared().await?;
+    let _turn = alone().await;
     let mut site = parts.site_apart()?.rate(500).start().await?;
     site.people(PEOPLE).await?;
     let id = site.running(&Plan::default()).await?;

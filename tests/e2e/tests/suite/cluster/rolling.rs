@@ -2,14 +2,11 @@
 //! since each settles what it has, nothing is in doubt.
 
 use loa_harness::clock::unix_us;
-use loa_harness::leases::{Owners, hand_overs, longest_pause};
-use loa_harness::turns::alone;
-use loa_harness::{Plan, TestResult, say};
-use loa_real::Parts;
+use loa_harness::leases::{hand_overs, longest_pause};
+use loa_harness::{TestResult, say};
 
-use super::is_shared;
+use super::{PEOPLE, World, is_shared};
 
-const PEOPLE: u64 = 3_000;
 const RATE: u32 = 150;
 /// No pause is longer: shards and partitions that are freed are taken at the next look of somebody.
 const PAUSE_US: u64 = 3_000_000;
@@ -17,14 +14,7 @@ const PAUSE_US: u64 = 3_000_000;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn a_rolling_restart_makes_no_gap() -> TestResult {
-    let _turn = alone().await;
-    let parts = Parts::shared().await?;
-    let mut site = parts.site()?.rate(RATE).start().await?;
-    let owners = Owners::of(&site.cluster()?.first().config()?).await?;
-    is_shared(&owners).await?;
-    site.people(PEOPLE).await?;
-    let id = site.running(&Plan::default()).await?;
-    site.accepted(u64::from(RATE) * 2).await?;
+    let World { mut site, owners, id, _parts, _turn } = World::start(RATE).await?;
 
     let from_us = unix_us();
     site.cluster()?.first().stop_and_start().await?;

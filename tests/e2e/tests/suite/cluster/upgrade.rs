@@ -19,8 +19,8 @@ const ROLES: [Role; 6] = [Role::Registry, Role::Audience, Role::Dispatch, Role::
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn older_processes_go_on_after_a_migration() -> TestResult {
-    let _turn = alone().await;
     let parts = Parts::shared().await?;
+    let _turn = alone().await;
     let mut site = parts.site()?.rate(150).start().await?;
     site.people(PEOPLE).await?;
     let id = site.running(&Plan::default()).await?;

@@ -9,10 +9,9 @@ use loa_harness::seed::seed;
 use loa_harness::storm::Weather;
 use loa_harness::turns::{alone, beside_others};
 use loa_harness::{Kind, Plan, SiteOptions, TestResult, wait_for};
-use loa_real::Parts;
 use tonic::Code;
 
-use super::Begun;
+use super::{Begun, under_way};
 use crate::stopped::nothing_leaves_after;
 
 const PEOPLE: u64 = 1_000;
@@ -60,11 +59,7 @@ async fn without_the_log_bulk_stops_by_itself() -> TestResult {
 #[ignore = "needs servers: make test-real"]
 async fn without_its_broker_bulk_stops_by_itself() -> TestResult {
     let _turn = alone().await;
-    let mut parts = Parts::start(1).await?;
-    let mut site = parts.site()?.rate(150).start().await?;
-    site.people(PEOPLE).await?;
-    let id = site.running(&Plan::default()).await?;
-    site.accepted(100).await?;
+    let (mut parts, site, id) = under_way(PEOPLE).await?;
 
     let begun = Begun::now(&site, CODE).await?;
     parts.kafka.freeze(0)?;

@@ -11,7 +11,8 @@ mod store;
 use std::time::Duration;
 
 use loa_harness::clock::unix_us;
-use loa_harness::{Fault, Site, TestResult, fault, say, wait_for};
+use loa_harness::{Fault, Plan, Site, TestResult, fault, say, wait_for};
+use loa_real::Parts;
 
 use crate::stopped::nothing_leaves_after;
 
@@ -21,6 +22,16 @@ const NAMED_LIMIT: Duration = Duration::from_secs(15);
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 /// Messages that must leave after a fault before it counts as gone.
 const GOES_ON: u64 = 20;
+
+/// A campaign under way at two processes on servers of their own; some messages have left.
+pub(crate) async fn under_way(people: u64) -> Result<(Parts, Site, String), Fault> {
+    let parts = Parts::start(1).await?;
+    let mut site = parts.site()?.rate(150).start().await?;
+    site.people(people).await?;
+    let id = site.running(&Plan::default()).await?;
+    site.accepted(100).await?;
+    Ok((parts, site, id))
+}
 
 /// A fault from its beginning.
 pub(crate) struct Begun {

@@ -1,10 +1,9 @@
 //! Without Redis sending goes on, slower: each process gives the share of an account's rate that its binds are. It is said.
 
+use loa_harness::TestResult;
 use loa_harness::turns::alone;
-use loa_harness::{Plan, TestResult};
-use loa_real::Parts;
 
-use super::{Begun, accepted};
+use super::{Begun, accepted, under_way};
 
 const PEOPLE: u64 = 2_000;
 const CODE: &str = "LOA-007";
@@ -15,11 +14,7 @@ const WITHOUT: u64 = 300;
 #[ignore = "needs servers: make test-real"]
 async fn without_redis_sending_goes_on_and_says_so() -> TestResult {
     let _turn = alone().await;
-    let mut parts = Parts::start(1).await?;
-    let mut site = parts.site()?.rate(150).start().await?;
-    site.people(PEOPLE).await?;
-    let id = site.running(&Plan::default()).await?;
-    site.accepted(100).await?;
+    let (mut parts, site, id) = under_way(PEOPLE).await?;
 
     let begun = Begun::now(&site, CODE).await?;
     parts.redis.freeze()?;

@@ -1,10 +1,9 @@
 //! Without its store a role stands still: nothing is claimed, so nothing leaves, whether the store keeps silent or is gone.
 
+use loa_harness::TestResult;
 use loa_harness::turns::alone;
-use loa_harness::{Plan, TestResult};
-use loa_real::Parts;
 
-use super::Begun;
+use super::{Begun, under_way};
 
 const PEOPLE: u64 = 1_000;
 const CODE: &str = "LOA-006";
@@ -13,11 +12,7 @@ const CODE: &str = "LOA-006";
 #[ignore = "needs servers: make test-real"]
 async fn without_the_store_nothing_leaves() -> TestResult {
     let _turn = alone().await;
-    let mut parts = Parts::start(1).await?;
-    let mut site = parts.site()?.rate(150).start().await?;
-    site.people(PEOPLE).await?;
-    let id = site.running(&Plan::default()).await?;
-    site.accepted(100).await?;
+    let (mut parts, site, id) = under_way(PEOPLE).await?;
 
     let begun = Begun::now(&site, CODE).await?;
     parts.postgres.freeze()?;

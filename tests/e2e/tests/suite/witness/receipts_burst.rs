@@ -9,7 +9,7 @@ use std::time::Duration;
 use loa_harness::books::{self, Books};
 use loa_harness::clock::unix_us;
 use loa_harness::secrets::CANARY;
-use loa_harness::{Fault, Site, TestResult, fault, kills, say, usage, wait_for};
+use loa_harness::{Fault, Plan, Site, TestResult, fault, kills, say, usage, wait_for};
 use loa_sim::log::text_hash;
 use loa_sim::smsc::Receipts;
 
@@ -41,7 +41,9 @@ async fn witness_a_burst_of_receipts_delays_nothing_urgent_and_is_not_lost() -> 
     submitted(&site, &first, burst + URGENT).await?;
     assert_eq!(site.sims.smsc.stats().receipts_acknowledged, 0, "a receipt was not held");
 
-    let bulk = site.running(&texts()).await?;
+    // Another text, so that nobody's two messages are alike.
+    let other = format!("Tin thu hai: {{ten}} oi, moi ba con den du. {CANARY}");
+    let bulk = site.running(&Plan { title: "Tin thu hai".to_owned(), sms: Some(other), ..texts() }).await?;
     site.accepted(burst + URGENT + u64::from(RATE)).await?;
     site.sims.smsc.set_receipts(Receipts::default());
     let mut accepted_us = HashMap::new();
