@@ -97,7 +97,9 @@ impl Failing {
     /// These are acknowledged.
     fn succeeds(&mut self, records: &[Append]) {
         if !self.0.is_empty() {
-            records.iter().for_each(|record| drop(self.0.remove(&(record.topic.name, record.partition))));
+            for record in records {
+                self.0.remove(&(record.topic.name, record.partition));
+            }
         }
     }
 }

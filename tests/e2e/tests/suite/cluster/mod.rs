@@ -48,7 +48,7 @@ impl World {
 }
 
 /// Waits until both nodes have a part of each kind.
-async fn is_shared(owners: &Owners) -> TestResult {
+pub(crate) async fn is_shared(owners: &Owners) -> TestResult {
     wait_for("both processes own something of each kind", SHARED_LIMIT, async || {
         let (first, second) = (owners.counts("loa-0").await?, owners.counts("loa-1").await?);
         let all = first.iter().zip(&second).zip(&SHARED);

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use loa_harness::claims::{Releases, unsettled};
 use loa_harness::kills::in_doubt_within;
+use loa_harness::leases::Owners;
 use loa_harness::{Fault, TestResult, books, fault, say, wait_for};
 
 use super::{World, texts};
+use crate::cluster::is_shared;
 
 const PEOPLE: u64 = 2_000;
 const RATE: u32 = 300;
@@ -20,6 +22,9 @@ const SAME: usize = 5;
 async fn witness_a_gateway_that_stood_still_sends_nothing_twice() -> TestResult {
     let world = World::start().await?;
     let mut site = world.site().rate(RATE).start().await?;
+    let owners = Owners::of(&site.cluster()?.first().config()?).await?;
+    is_shared(&owners).await?;
+    owners.close().await;
     site.people(PEOPLE).await?;
     let id = site.running(&texts()).await?;
     site.accepted(PEOPLE / 5).await?;
