@@ -380,6 +380,8 @@ fn reason_of(code: u32, state: RecipientState, own: bool) -> Reason {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    mod recovery;
+
     use super::*;
     use loa_domain::ids::FreezeId;
     use uuid::Uuid;
