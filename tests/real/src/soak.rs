@@ -78,7 +78,7 @@ impl Soak {
         let count = acts.len();
         for (number, (act, place)) in (1..).zip(acts) {
             site.accepted(place).await?;
-            let (texts, mails) = site.sims.accepted();
+            let (texts, mails) = site.sinks().accepted()?;
             if texts + mails >= 2 * self.people {
                 return Err(fault(format!("over before act {number} of {count}: a run for this machine is slower")));
             }
