@@ -6,6 +6,10 @@ use clap::Parser as _;
 use loa::cli;
 use loa::cli::text::note;
 
+/// Millions of small pieces are allocated by one thread and freed by another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let typed = cli::args::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use loa_harness::Fault;
 
-use crate::world::On;
+use crate::world::{On, Servers};
 
 const USE: &str = "use: bench [spine|urgent|million] [embedded|real] | soak [SEED] | soak-real [SEED] | millions";
 const MILLION: u64 = 1_000_000;
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
             Ok(seed) => soak::run_real(seed).await,
             Err(fault) => Err(fault),
         },
-        ["millions"] => spine::many(On::Embedded, 10 * MILLION).await,
+        ["millions"] => spine::many(On::Embedded, &Servers::new(), 10 * MILLION).await,
         _ => Err(USE.into()),
     };
     match outcome {
@@ -60,12 +60,13 @@ async fn bench(words: &[&str]) -> Result<(), Fault> {
             _ => return Err(USE.into()),
         }
     }
+    let servers = Servers::new();
     for name in names {
         for &on in &parts {
             match name {
-                "spine" => spine::run(on).await?,
-                "urgent" => urgent::run(on).await?,
-                _ => spine::many(on, MILLION).await?,
+                "spine" => spine::run(on, &servers).await?,
+                "urgent" => urgent::run(on, &servers).await?,
+                _ => spine::many(on, &servers, MILLION).await?,
             }
         }
     }

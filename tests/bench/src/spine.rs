@@ -13,7 +13,7 @@ use loa_sim::smsc::Receipts;
 
 use crate::figures::{self, Cpu, Figure, Raw};
 use crate::meter::{Goal, Meter};
-use crate::world::{On, World};
+use crate::world::{On, Servers, World};
 
 const RUNS: usize = 3;
 /// People of a run: each gets a text and a mail.
@@ -32,19 +32,19 @@ const SMS_REAL: Goal = Goal { words: "≥ 60,000/s and ≤ 10 µs", met: |rate, 
 const EMAIL: Goal = Goal { words: "≥ 15,000/s and ≤ 60 µs", met: |rate, cpu| rate >= 15_000.0 && cpu <= 60.0 };
 
 /// Three runs, the median printed, all kept.
-pub(crate) async fn run(on: On) -> Result<(), Fault> {
+pub(crate) async fn run(on: On, servers: &Servers) -> Result<(), Fault> {
     let mut figures = Vec::new();
     for number in 1..=RUNS {
         say(format!("{} parts, run {number} of {RUNS}", on.name()));
-        one_run(on, &mut figures).await?;
+        one_run(on, servers, &mut figures).await?;
     }
     figures::write("spine", on, &figures)
 }
 
 /// A million people or more, once: what a stage takes and how much memory.
-pub(crate) async fn many(on: On, people: u64) -> Result<(), Fault> {
+pub(crate) async fn many(on: On, servers: &Servers, people: u64) -> Result<(), Fault> {
     const MEMORY_MIB: u64 = 512;
-    let mut world = on.start(fast).await?;
+    let mut world = on.start(servers, fast).await?;
     let mut figures = Vec::new();
     import(&mut world, people, &mut figures).await?;
     let draft = frozen_sms(&mut world, people, "many", &mut figures).await?;
@@ -78,8 +78,8 @@ fn sms_goal(on: On) -> Goal {
     }
 }
 
-async fn one_run(on: On, figures: &mut Vec<Figure>) -> Result<(), Fault> {
-    let mut world = on.start(fast).await?;
+async fn one_run(on: On, servers: &Servers, figures: &mut Vec<Figure>) -> Result<(), Fault> {
+    let mut world = on.start(servers, fast).await?;
     // The raw engine first, while nothing else runs.
     let raw = raw().await?;
     let raw_per_second = Some(Raw { per_second: raw.per_second });

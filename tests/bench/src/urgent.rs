@@ -15,7 +15,7 @@ use loa_sim::people::People;
 use crate::figures::{self, Figure, Waits};
 use crate::meter::{Goal, Meter};
 use crate::spine::fast;
-use crate::world::On;
+use crate::world::{On, Servers};
 
 /// Recipients of the bulk campaign.
 const BULK: u64 = 200_000;
@@ -31,20 +31,21 @@ const GOAL: Goal = Goal { words: "p99 < 1 s", met: |_, _| true };
 const P99_MS: f64 = 1_000.0;
 
 /// Both runs.
-pub(crate) async fn run(on: On) -> Result<(), Fault> {
-    let full_accounts = one_run(on, "accounts full", |options| options.rate(RATE), EVERY).await?;
-    let full_machine = one_run(on, "machine full", fast, Duration::ZERO).await?;
+pub(crate) async fn run(on: On, servers: &Servers) -> Result<(), Fault> {
+    let full_accounts = one_run(on, servers, "accounts full", |options| options.rate(RATE), EVERY).await?;
+    let full_machine = one_run(on, servers, "machine full", fast, Duration::ZERO).await?;
     figures::write("urgent", on, &[full_accounts, full_machine])
 }
 
 async fn one_run(
     on: On,
+    servers: &Servers,
     name: &'static str,
     with: fn(SiteOptions) -> SiteOptions,
     every: Duration,
 ) -> Result<Figure, Fault> {
     say(format!("{} parts, urgent, {name}", on.name()));
-    let mut world = on.start(with).await?;
+    let mut world = on.start(servers, with).await?;
     let bulk = world.site.people(BULK).await?;
     let known: HashSet<u64> = (0..BULK).map(|person| bulk.msisdn(person)).collect();
     let notice = notice::written(world.site.users()).await?;

@@ -1,11 +1,14 @@
 //! One Loa as a process, on the embedded default or on Apache Kafka, PostgreSQL and Redis of its own.
 //!
-//! Must stay true: the servers outlive the Loa; what they use is counted apart from it.
+//! Must stay true: the servers outlive the Loa; what they use is counted apart from it. They are those of an installation:
+//! they have served before they are measured, and each Loa finds topics and databases that are new.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use loa_harness::{Fault, Site, SiteOptions, usage};
 use loa_real::Parts;
+use tokio::sync::OnceCell;
 
 /// What a Loa runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +22,11 @@ pub(crate) enum On {
 /// A Loa and what it runs on.
 pub(crate) struct World {
     pub(crate) site: Site,
-    parts: Option<Parts>,
+    parts: Option<Arc<Parts>>,
 }
+
+/// The servers of all measurements of this program.
+pub(crate) type Servers = OnceCell<Arc<Parts>>;
 
 impl On {
     /// As figures name it.
@@ -32,11 +38,15 @@ impl On {
     }
 
     /// Starts it with these settings.
-    pub(crate) async fn start(self, with: impl FnOnce(SiteOptions) -> SiteOptions) -> Result<World, Fault> {
+    pub(crate) async fn start(
+        self,
+        servers: &Servers,
+        with: impl FnOnce(SiteOptions) -> SiteOptions,
+    ) -> Result<World, Fault> {
         let (parts, options) = match self {
             Self::Embedded => (None, SiteOptions::process()),
             Self::Real => {
-                let parts = Parts::start(1).await?;
+                let parts = servers.get_or_try_init(async || Parts::lasting().await.map(Arc::new)).await?.clone();
                 let options = parts.alone().await?;
                 (Some(parts), options)
             }

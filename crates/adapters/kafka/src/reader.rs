@@ -184,7 +184,7 @@ impl KafkaReader {
         let readers = &self.readers;
         let tells_ends = !self.owed.is_empty();
         let making = self.making.get_or_insert_with(|| {
-            let config = readers.config.reader(tells_ends);
+            let config = readers.config.reader(self.topic, tells_ends);
             tokio::task::spawn_blocking(move || config.create_with_context(Voice::new("read")))
         });
         let made = making.await;

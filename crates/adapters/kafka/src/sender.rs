@@ -1,13 +1,16 @@
-//! Appends: one idempotent producer for the whole process, made anew when Kafka has declared it broken, or when a partition
-//! has refused every call for long: after a broker was lost the client may wait for ever for what it has missed.
+//! Appends: a few idempotent producers for the whole process, each with its share of the partitions. A broker takes one batch
+//! after the other from a connection and syncs each, so several connections are several syncs at a time. One is made anew
+//! when Kafka has declared it broken, or when a partition has refused every call for long: after a broker was lost the client
+//! may wait for ever for what it has missed.
 //!
-//! Must stay true: the records of a call are handed over in its order and before those of a later call, so each partition
-//! has them in that order; a call that is refused has handed over nothing.
+//! Must stay true: a partition has one producer; the records of a call are handed over in its order and before those of a
+//! later call, so each partition has them in that order; a call that is refused has handed over nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use loa_domain::limits::RECORD_BYTES_MAX;
 use loa_ports::clock::Clock;
 use loa_ports::log::{Append, LogError};
@@ -36,7 +39,12 @@ const ACKNOWLEDGEMENTS_FOR: Duration = Duration::from_secs(2);
 /// away a new one is no worse.
 const PATIENCE: Duration = APPEND_WITHIN;
 
+/// Producers of a process.
+const PRODUCERS: usize = 4;
+
 type Producer = Arc<BaseProducer<Acknowledged>>;
+/// Which record of a call was not taken, and why.
+type Refused = (usize, KafkaError);
 /// The offset of a record, once it has one.
 type Delivery = oneshot::Receiver<Result<i64, KafkaError>>;
 
@@ -72,8 +80,8 @@ impl ProducerContext for Acknowledged {
 pub(crate) struct Sender {
     config: Arc<KafkaConfig>,
     clock: Arc<dyn Clock>,
-    /// `None` once closed.
-    producer: Mutex<Option<Producer>>,
+    /// None once closed.
+    producers: Mutex<Vec<Producer>>,
     room: Arc<Semaphore>,
     failing: Mutex<Failing>,
 }
@@ -107,13 +115,14 @@ impl Failing {
 impl Sender {
     /// Connects and asks for the number that an idempotent producer needs.
     pub(crate) async fn open(config: Arc<KafkaConfig>, clock: Arc<dyn Clock>) -> Result<Self, KafkaError> {
-        let voice = Voice::new("append");
-        let producer = make(&config, voice.clone())?;
-        if tokio::time::timeout(NUMBER_WITHIN, voice.numbered.notified()).await.is_err() {
-            tracing::warn!("the producer has no number yet; the first record waits for it");
+        let voices: Vec<Voice> = (0..PRODUCERS).map(|_| Voice::new("append")).collect();
+        let producers = voices.iter().map(|voice| make(&config, voice.clone())).collect::<Result<_, _>>()?;
+        let numbered = join_all(voices.iter().map(|voice| voice.numbered.notified()));
+        if tokio::time::timeout(NUMBER_WITHIN, numbered).await.is_err() {
+            tracing::warn!("a producer has no number yet; its first record waits for it");
         }
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        Ok(Self { config, clock, producer: Mutex::new(Some(producer)), room, failing: Mutex::default() })
+        Ok(Self { config, clock, producers: Mutex::new(producers), room, failing: Mutex::default() })
     }
 
     /// Appends and answers with the offsets once all copies that must be in step have the records.
@@ -125,8 +134,8 @@ impl Sender {
             .await
             .map_err(|_| away(format!("{QUEUE_BYTES_MAX} bytes wait for their acknowledgement")))?
             .map_err(|_| closed())?;
-        let (producer, sent) = self.send(&records);
-        let sent = sent.map_err(|error| self.failed(&producer, error, &records, &sizes, 0));
+        let (producers, sent) = self.send(&records);
+        let sent = sent.map_err(|(at, error)| self.failed(&producers, error, &records, &sizes, at));
         let (mut offsets, mut first) = (Vec::with_capacity(records.len()), None);
         // Every answer is waited for, so that the room is given back when the client has forgotten the records.
         for (at, delivery) in sent?.into_iter().enumerate() {
@@ -142,17 +151,20 @@ impl Sender {
                 self.failing.lock().unwrap_or_else(PoisonError::into_inner).succeeds(&records);
                 Ok(offsets)
             }
-            Some((at, error)) => Err(self.failed(&producer, error, &records, &sizes, at)),
+            Some((at, error)) => Err(self.failed(&producers, error, &records, &sizes, at)),
         }
     }
 
     /// Hands all records over; nothing is awaited in between, so no other call's records stand among them.
-    fn send(&self, records: &[Append]) -> (Option<Producer>, Result<Vec<Delivery>, KafkaError>) {
+    fn send(&self, records: &[Append]) -> (Vec<Producer>, Result<Vec<Delivery>, Refused>) {
         let at_ms = self.clock.now_us() / 1_000;
-        let held = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(producer) = held.as_ref() else { return (None, Err(KafkaError::Canceled)) };
-        let sent = records.iter().map(|record| self.send_one(producer, record, at_ms)).collect();
-        (Some(producer.clone()), sent)
+        let held = self.producers.lock().unwrap_or_else(PoisonError::into_inner);
+        let send = |(at, record): (usize, &Append)| {
+            let producer = producer_of(&held, record).ok_or((at, KafkaError::Canceled))?;
+            self.send_one(producer, record, at_ms).map_err(|error| (at, error))
+        };
+        let sent = records.iter().enumerate().map(send).collect();
+        (held.clone(), sent)
     }
 
     fn send_one(&self, producer: &Producer, record: &Append, at_ms: i64) -> Result<Delivery, KafkaError> {
@@ -177,13 +189,13 @@ impl Sender {
     /// Makes the producer anew if it is broken; says what the failure means to the caller.
     fn failed(
         &self,
-        producer: &Option<Producer>,
+        producers: &[Producer],
         error: KafkaError,
         records: &[Append],
         sizes: &[usize],
         at: usize,
     ) -> LogError {
-        let Some(producer) = producer else { return closed() };
+        let Some(producer) = producer_of(producers, &records[at]) else { return closed() };
         let Append { topic, partition, .. } = &records[at];
         let refused = of_append(&error, topic, *partition, sizes[at]);
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,34 +210,38 @@ impl Sender {
     /// Replaces a producer that is broken for good. What was on its way may or may not be in the log: its callers were told
     /// so and append again.
     fn renew(&self, broken: &Producer) {
-        let mut held = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_current = held.as_ref().is_some_and(|it| it.client().native_ptr() == broken.client().native_ptr());
-        if !is_current {
-            return;
-        }
+        let mut held = self.producers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_broken = |it: &&mut Producer| it.client().native_ptr() == broken.client().native_ptr();
+        let Some(current) = held.iter_mut().find(is_broken) else { return };
         match make(&self.config, Voice::new("append")) {
             Ok(producer) => {
-                tracing::warn!(reason = ?broken.client().fatal_error(), "the producer is made anew");
-                if let Some(old) = held.replace(producer) {
-                    retire(old);
-                }
+                tracing::warn!(reason = ?broken.client().fatal_error(), "a producer is made anew");
+                retire(std::mem::replace(current, producer));
             }
-            Err(error) => tracing::error!(%error, "the producer could not be made anew"),
+            Err(error) => tracing::error!(%error, "a producer could not be made anew"),
         }
     }
 
     /// Waits for what is on its way; later calls are refused.
     pub(crate) async fn close(&self) {
         self.room.close();
-        let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(producer) = producer else { return };
-        let flushed = tokio::task::spawn_blocking(move || producer.flush(Timeout::After(FLUSH_WITHIN))).await;
-        match flushed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "records were on their way when the log was closed"),
-            Err(error) => tracing::error!(%error, "the producer did not end well"),
+        let producers = std::mem::take(&mut *self.producers.lock().unwrap_or_else(PoisonError::into_inner));
+        let flush =
+            |producer: Producer| tokio::task::spawn_blocking(move || producer.flush(Timeout::After(FLUSH_WITHIN)));
+        for flushed in join_all(producers.into_iter().map(flush)).await {
+            match flushed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "records were on their way when the log was closed"),
+                Err(error) => tracing::error!(%error, "a producer did not end well"),
+            }
         }
     }
+}
+
+/// The one that has the record's partition; none once closed.
+fn producer_of<'a>(producers: &'a [Producer], record: &Append) -> Option<&'a Producer> {
+    let at = usize::try_from(record.partition).unwrap_or_default().checked_rem(producers.len())?;
+    producers.get(at)
 }
 
 fn make(config: &KafkaConfig, voice: Voice) -> Result<Producer, KafkaError> {

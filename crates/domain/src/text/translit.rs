@@ -7,6 +7,7 @@
 //! replaced by a question mark.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_canonical;
@@ -32,13 +33,43 @@ pub fn strip(text: &str) -> Result<Cow<'_, str>, TextError> {
     if text.is_ascii() && text.chars().all(is_gsm7) {
         return Ok(Cow::Borrowed(text));
     }
+    strip_known(text).map_or_else(|| strip_each(text), Ok).map(Cow::Owned)
+}
+
+fn strip_each(text: &str) -> Result<String, TextError> {
     let text = nfc(text);
     let mut plain = String::with_capacity(text.len());
     for (index, found) in text.chars().enumerate() {
         strip_one(found, &mut plain).ok_or(TextError::NoPlainForm { found, at: index + 1 })?;
     }
-    Ok(Cow::Owned(plain))
+    Ok(plain)
 }
+
+/// By the table alone: what nearly every text is, in a tenth of the time. None of its letters composes with its neighbour, so
+/// the text is in NFC.
+fn strip_known(text: &str) -> Option<String> {
+    let plain = text.chars().map(|found| match KNOWN.get(found as usize) {
+        None | Some(0) => None,
+        Some(&plain) => Some(char::from(plain)),
+    });
+    plain.collect()
+}
+
+/// By code point: the one plain letter that a letter becomes; 0 = not one letter, or none.
+static KNOWN: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let plain_of = |code: u32| {
+        let mut plain = String::new();
+        char::from_u32(code).and_then(|found| strip_one(found, &mut plain));
+        match plain.as_bytes() {
+            &[one] => one,
+            _ => 0,
+        }
+    };
+    (0..=LAST_VIETNAMESE).map(plain_of).collect()
+});
+
+/// `ỹ`; every composed letter of Vietnamese comes before it.
+const LAST_VIETNAMESE: u32 = 'ỹ' as u32;
 
 /// Appends the plain form of a composed character; `None` when it has none.
 fn strip_one(found: char, plain: &mut String) -> Option<()> {
@@ -109,6 +140,7 @@ mod tests {
         check("Größe: 5 €", "Größe: 5 €"); // not Vietnamese, but GSM-7 has it
         check("plain {text}", "plain {text}");
         check("", "");
+        assert!(strip_known("Chuyển đổi số: ĐƯỜNG Nguyễn Đình Chiểu, ỹ").is_some(), "what is usual is in the table");
     }
 
     #[test]
@@ -132,6 +164,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_table_says_what_a_closer_look_says(text in "[\\x20-\u{7e}à-ỹ\u{0300}-\u{036F}đĐ ê€]{0,40}") {
+            if let Some(plain) = strip_known(&text) {
+                prop_assert_eq!(Ok(plain), strip_each(&text));
+            }
+        }
+
         /// The result is GSM-7 and stripping it again changes nothing.
         #[test]
         fn the_result_is_plain(text in "\\PC{0,60}|[a-zăâđêôơưáàảãạếềểễệ “”–…]{0,80}") {
