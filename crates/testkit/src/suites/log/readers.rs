@@ -140,7 +140,10 @@ pub(super) async fn a_dropped_read_loses_nothing(under_test: LogUnderTest) {
             poll_once_and_drop(reader.as_mut(), &mut seen);
             tokio::task::yield_now().await;
             poll_once_and_drop(reader.as_mut(), &mut seen);
-            take(&mut seen, super::next(reader.as_mut(), 3).await);
+            // Whoever has everything would wait for ever.
+            if seen != [RECORDS, RECORDS] {
+                take(&mut seen, super::next(reader.as_mut(), 3).await);
+            }
         }
         assert_eq!((reader.position(0), reader.position(1)), (Some(RECORDS), Some(RECORDS)));
     };
