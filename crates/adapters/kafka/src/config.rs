@@ -40,8 +40,6 @@ const FETCH_ERROR_WAIT: Duration = Duration::from_millis(100);
 const READ_AHEAD_KB_MAX: usize = 2 * 1024;
 /// One answer of a broker to one reader, compressed, in bytes.
 const FETCH_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// What is compressed harder shrinks little more, at twice the time.
-const ZSTD_LEVEL: i32 = 1;
 /// Appended bytes that may wait for their acknowledgement, over all calls; who comes later waits.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a record costs in memory besides its bytes, as the queue counts.
@@ -184,7 +182,6 @@ impl KafkaConfig {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.type", "zstd")
-            .set("compression.level", ZSTD_LEVEL.to_string())
             .set("linger.ms", "0")
             .set("message.max.bytes", BATCH_BYTES_MAX.to_string())
             .set("queue.buffering.max.messages", (2 * QUEUE_BYTES_MAX / RECORD_COST).to_string())
@@ -233,6 +230,7 @@ pub(crate) fn ms(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use loa_contract::topics::ALL;
 
     fn config(tls: Option<Tls>, sasl: Option<Sasl>) -> KafkaConfig {
         let (brokers, prefix, node) = ("a:1,b:2".to_owned(), "loa.".to_owned(), "n1".to_owned());
@@ -252,6 +250,18 @@ mod tests {
             assert_eq!(client.get("security.protocol"), Some(expected));
             assert_eq!(client.get("sasl.mechanism"), sasl.as_ref().map(|_| "SCRAM-SHA-512"));
         }
+    }
+
+    #[test]
+    fn whoever_is_waited_for_is_answered_at_once() {
+        let config = config(None, None);
+        let gathers = |topic: &&TopicSpec| config.reader(topic, false).get("fetch.min.bytes") != Some("1");
+        let found: Vec<_> = ALL.iter().copied().filter(gathers).map(|topic| topic.name).collect();
+        assert_eq!(
+            found,
+            ["settlements.v1", "references.v1", "receipts.v1", "outcomes.v1"],
+            "no lane, and no control.v1"
+        );
     }
 
     #[test]

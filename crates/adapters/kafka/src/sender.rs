@@ -96,8 +96,8 @@ impl Failing {
         let since = *self.0.entry((topic, partition)).or_insert(now);
         let for_long = now.saturating_sub(since) >= PATIENCE;
         if for_long {
-            // Its successor has the same time.
-            self.0.clear();
+            // The successor of its producer has the same time; the partitions of the others go on counting.
+            self.0.retain(|&(_, other), _| producer_at(other) != producer_at(partition));
         }
         for_long
     }
@@ -137,12 +137,14 @@ impl Sender {
         let (producers, sent) = self.send(&records);
         let sent = sent.map_err(|(at, error)| self.failed(&producers, error, &records, &sizes, at));
         let (mut offsets, mut first) = (Vec::with_capacity(records.len()), None);
-        // Every answer is waited for, so that the room is given back when the client has forgotten the records.
+        // Every answer is waited for, so that the room is given back when the client has forgotten the records; and every
+        // failure is noted, so that producers that are broken together are made anew together.
         for (at, delivery) in sent?.into_iter().enumerate() {
             match delivery.await.unwrap_or(Err(KafkaError::Canceled)) {
                 Ok(offset) => offsets.push(offset),
                 Err(error) => {
-                    first.get_or_insert((at, error));
+                    let failed = self.failed(&producers, error, &records, &sizes, at);
+                    first.get_or_insert(failed);
                 }
             }
         }
@@ -151,7 +153,7 @@ impl Sender {
                 self.failing.lock().unwrap_or_else(PoisonError::into_inner).succeeds(&records);
                 Ok(offsets)
             }
-            Some((at, error)) => Err(self.failed(&producers, error, &records, &sizes, at)),
+            Some(failed) => Err(failed),
         }
     }
 
@@ -240,8 +242,12 @@ impl Sender {
 
 /// The one that has the record's partition; none once closed.
 fn producer_of<'a>(producers: &'a [Producer], record: &Append) -> Option<&'a Producer> {
-    let at = usize::try_from(record.partition).unwrap_or_default().checked_rem(producers.len())?;
-    producers.get(at)
+    producers.get(producer_at(record.partition))
+}
+
+/// Which of the producers has a partition.
+fn producer_at(partition: u32) -> usize {
+    usize::try_from(partition).unwrap_or_default() % PRODUCERS
 }
 
 fn make(config: &KafkaConfig, voice: Voice) -> Result<Producer, KafkaError> {
@@ -303,5 +309,16 @@ mod tests {
         assert!(!failing.fails(receipts.name, 3, seconds(16)), "the new one has its time");
         failing.succeeds(&[acknowledged(receipts, 3)]);
         assert!(!failing.fails(receipts.name, 3, seconds(60)), "it was well in between");
+    }
+
+    #[test]
+    fn producers_that_fail_together_are_made_anew_together() {
+        let seconds = Duration::from_secs;
+        let name = ReceiptsTopic::SPEC.name;
+        let all = 0..u32::try_from(PRODUCERS).unwrap();
+        let mut failing = Failing::default();
+        assert!(all.clone().all(|partition| !failing.fails(name, partition, seconds(10))));
+        assert!(all.clone().all(|partition| failing.fails(name, partition, seconds(15))));
+        assert!(all.clone().all(|partition| !failing.fails(name, partition, seconds(16))), "each has its time again");
     }
 }
