@@ -17,7 +17,7 @@ test: ## Runs every test, the whole cluster included
 test-real: ## Runs the suites on Apache Kafka, PostgreSQL, Redis, Postfix and others' SMSCs, which it installs and starts
 	@tests/real/install && .ci/stage binary cargo build -p loa && .ci/stage real .ci/real --show-output && .ci/nobody $${CARGO_TARGET_DIR:-target}/ci/real.log
 
-check: ## Runs what CI runs: format, lints, documentation, tests; prints the seconds of each
+check: ## Runs what CI runs: format, lints, documentation, test, test-real (installs its servers); prints the seconds of each
 	@.ci/check
 
 bench: ## Measures and writes target/bench/*.json (BENCH="spine|urgent|million embedded|real": that alone; needs no servers if embedded)

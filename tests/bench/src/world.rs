@@ -1,7 +1,7 @@
 //! One Loa as a process, on the embedded default or on Apache Kafka, PostgreSQL and Redis of its own.
 //!
-//! Must stay true: the servers outlive the Loa; what they use is counted apart from it. They are those of an installation:
-//! they have served before they are measured, and each Loa finds topics and databases that are new.
+//! Must stay true: the servers outlive the Loa; what they use is counted apart from it; each Loa finds topics and databases
+//! that are new. All runs of a program have the same servers: only the first finds them cold, so a median is of warm ones.
 
 use std::sync::Arc;
 use std::time::Duration;

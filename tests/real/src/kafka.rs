@@ -227,14 +227,14 @@ impl Ports {
     }
 }
 
-fn java(folder: &Path, java: Java) -> Result<Command, Fault> {
+fn java(folder: &Path, options: Java) -> Result<Command, Fault> {
     let place = installed(NAME)?;
     let jars = place.join("*");
     let jars = jars.to_str().ok_or_else(|| fault("the folder of the jars is no text"))?.to_owned();
     let mut command = Command::new("java");
     // Its classes as the virtual machine holds them; where they are not, or not of this machine, it loads them.
     command.arg(format!("-XX:SharedArchiveFile={}", place.with_extension("jsa").display()));
-    command.args(java).arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()));
+    command.args(options).arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()));
     command.args(["-cp", &jars]);
     Ok(command)
 }
