@@ -10,6 +10,7 @@
 //! that a sink accepted twice, is a fault, whatever the totals say. Faults name messages by id, never by address.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use loa_contract::pb::report::v1 as report;
 use loa_domain::ids::MessageId;
@@ -18,10 +19,13 @@ use loa_sim::log::LogLine;
 
 use crate::sims::Sinks;
 use crate::users::Users;
+use crate::wait::wait_for;
 use crate::{Fault, fault, plan};
 
 /// Faults that are told in words; the rest is counted.
 const TOLD_MAX: usize = 20;
+/// How long receipts may go on changing a ledger that is compared.
+const STILL_LIMIT: Duration = Duration::from_secs(60);
 
 /// One recipient as exported.
 #[derive(Debug, Clone)]
@@ -100,15 +104,21 @@ impl Books {
         Ok(Self { pages: Vec::new(), singles: Vec::new(), sink })
     }
 
-    /// Adds a campaign: its export, its totals, its freeze.
+    /// Adds a campaign: its export, its totals, its freeze. Receipts may still be coming; then it is read again.
     pub async fn add(&mut self, users: &Users, id: &str) -> Result<(), Fault> {
         let campaign = plan::campaign(users, id).await?;
         let variants = campaign.freeze.iter().flat_map(|freeze| &freeze.variants);
         let frozen = variants.map(|variant| (variant.variant, variant.frozen)).collect();
-        let request = report::GetLedgerRequest { campaign_id: id.to_owned() };
-        let ledger = users.viewer.report().get_ledger(request).await?.into_inner().ledger;
-        let ledger = ledger.ok_or_else(|| fault("no ledger in the answer"))?;
-        self.pages.push(Page { id: id.to_owned(), lines: export(users, id).await?, ledger, frozen });
+        let (ledger, lines) =
+            wait_for("a ledger that stands still while its lines are read", STILL_LIMIT, async || {
+                let before = ledger(users, id).await?;
+                let lines = export(users, id).await?;
+                let after = ledger(users, id).await?;
+                let stands_still = before.variants == after.variants;
+                if stands_still { Ok(Some((after, lines))) } else { Err(fault(counts(&after))) }
+            })
+            .await?;
+        self.pages.push(Page { id: id.to_owned(), lines, ledger, frozen });
         Ok(())
     }
 
@@ -251,6 +261,12 @@ fn totals(page: &Page) -> Vec<String> {
         }
     }
     faults
+}
+
+async fn ledger(users: &Users, id: &str) -> Result<report::CampaignLedger, Fault> {
+    let request = report::GetLedgerRequest { campaign_id: id.to_owned() };
+    let answer = users.viewer.report().get_ledger(request).await?.into_inner();
+    answer.ledger.ok_or_else(|| fault("no ledger in the answer"))
 }
 
 fn states(one: &report::Ledger) -> [(RecipientState, u64); 10] {
