@@ -4,7 +4,7 @@
 //! topic stands in [`ALL`], which is what `loa topics apply` creates and proto/README.md lists.
 
 use loa_domain::channel::{Channel, Lane};
-use loa_domain::limits::SHARDS;
+use loa_domain::limits::{CORRELATIONS, SHARDS};
 
 use crate::pb::event::v1 as event;
 
@@ -44,6 +44,7 @@ pub trait Topic {
 
 const DAY: u32 = 24;
 const PARTITIONS: u32 = SHARDS as u32;
+const CORRELATED: u32 = CORRELATIONS as u32;
 
 macro_rules! topic {
     ($(#[$doc:meta])* $name:ident, $event:ident, $text:literal, $partitions:expr, $keep:expr, $key:literal, $purpose:literal) => {
@@ -87,9 +88,9 @@ topic!(/// Releases of bulk mails.
 topic!(/// What became of each slice.
     SettlementsTopic, Settlements, "settlements.v1", PARTITIONS, Keep::Hours(14 * DAY), "shard", "gateways → dispatch, report: what became of each slice");
 topic!(/// The carriers' ids of what was submitted.
-    ReferencesTopic, References, "references.v1", PARTITIONS, Keep::Hours(3 * DAY), "hash of (account, id)", "sms gateways → correlator");
+    ReferencesTopic, References, "references.v1", CORRELATED, Keep::Hours(3 * DAY), "hash of (account, id)", "sms gateways → correlator");
 topic!(/// What carriers said of submitted parts.
-    ReceiptsTopic, Receipts, "receipts.v1", PARTITIONS, Keep::Hours(3 * DAY), "hash of (account, id)", "sms gateways → correlator");
+    ReceiptsTopic, Receipts, "receipts.v1", CORRELATED, Keep::Hours(3 * DAY), "hash of (account, id)", "sms gateways → correlator");
 topic!(/// Final words about recipients.
     OutcomesTopic, Outcomes, "outcomes.v1", PARTITIONS, Keep::Hours(14 * DAY), "shard", "correlator, email, dispatch → report: receipts, bounces, skips");
 

@@ -4,6 +4,9 @@
 
 /// Shards for the life of an installation; growth is more owners, not more shards.
 pub const SHARDS: u8 = 64;
+/// Partitions of references.v1 and receipts.v1 for the life of an installation: as many correlators can share the work. Each
+/// round of receipts is one record of each partition, and a broker pays by the record, so they are few.
+pub const CORRELATIONS: u8 = 16;
 /// Recipients in one chunk, at most.
 pub const CHUNK_RECIPIENTS_MAX: usize = 500;
 /// Recipients in one slice, at most.

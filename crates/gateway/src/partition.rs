@@ -3,7 +3,7 @@
 //! Must stay true: the gateway that submitted and the one that took the receipt compute the same key for the same id.
 
 use loa_domain::hash::HashKey;
-use loa_domain::limits::SHARDS;
+use loa_domain::limits::CORRELATIONS;
 
 /// The keyed hash of (account, normal id): what a receipt is matched by.
 pub fn id_key(key: &HashKey, account: &str, id: &str) -> u64 {
@@ -22,7 +22,7 @@ pub fn id_key(key: &HashKey, account: &str, id: &str) -> u64 {
 
 /// The partition of references.v1 and receipts.v1 for a key.
 pub fn partition_of_key(key: u64) -> u32 {
-    u32::try_from(key % u64::from(SHARDS)).unwrap_or_default()
+    u32::try_from(key % u64::from(CORRELATIONS)).unwrap_or_default()
 }
 
 /// The partition of references.v1 and receipts.v1.

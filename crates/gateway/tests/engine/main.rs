@@ -54,7 +54,7 @@ async fn hands_over_once_and_settles() {
     assert_eq!((world.sink.count(), world.sink.repeated()), (10, vec![]));
     assert_eq!(world.claims().unsettled(10).await.unwrap(), []);
     let mut references = 0;
-    for partition in 0..64 {
+    for partition in 0..ReferencesTopic::SPEC.partitions {
         let records: Vec<event::References> = world.read(ReferencesTopic::SPEC, partition).await;
         references += records.iter().map(|record| record.references.len()).sum::<usize>();
     }

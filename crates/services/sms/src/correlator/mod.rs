@@ -17,7 +17,7 @@ use std::time::Duration;
 use loa_contract::pb::event::v1 as event;
 use loa_contract::topics::{ReceiptsTopic, ReferencesTopic, Topic as _};
 use loa_domain::ids::AccountId;
-use loa_domain::limits::SHARDS;
+use loa_domain::limits::CORRELATIONS;
 use loa_gateway::partition::id_key;
 use loa_gateway::progress::Progress;
 use loa_ports::log::{Log, LogError, Position, Reader, Record};
@@ -48,7 +48,7 @@ const AWAY_WAIT: Duration = Duration::from_millis(200);
 
 /// What it wants to own.
 pub(crate) fn want() -> Want {
-    Want { kind: LEASE.to_owned(), count: u32::from(SHARDS), drains: false }
+    Want { kind: LEASE.to_owned(), count: u32::from(CORRELATIONS), drains: false }
 }
 
 /// Receipts that belong to nothing, by account.

@@ -53,7 +53,7 @@ impl World {
         let unmatched = Unmatched::new(&ctx, &accounts);
         let correlator = Correlator::new(&ctx, log, self.claims.clone(), accounts, unmatched.clone()).await.unwrap();
         let (changes, changed) = mpsc::channel(64);
-        for number in 0..64 {
+        for number in 0..ReceiptsTopic::SPEC.partitions {
             changes.send(Change::Gained(Held { kind: LEASE.to_owned(), number, epoch: 1 })).await.unwrap();
         }
         let (over, ended) = oneshot::channel::<()>();
