@@ -18,6 +18,7 @@ use rdkafka::client::DefaultClientContext;
 use tokio::task::JoinSet;
 
 use crate::server::{Folder, Server, installed, run};
+use crate::tls::{Certificates, ClientFiles, HOST};
 
 /// How long nodes may take to start.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -26,6 +27,9 @@ const DELETED_WITHIN: Duration = Duration::from_secs(20);
 /// What a node says when it serves.
 const STARTED: &str = "Kafka Server started";
 const NAME: &str = "kafka";
+/// Who vouches for clients, and what a node shows of itself.
+const TRUSTED: &str = "ca.pem";
+const SHOWN: &str = "node.pem";
 /// The cluster's id: 16 bytes in base64.
 const CLUSTER: &str = "bG9hLXJlYWwtdGVzdHMhIQ";
 /// A user of the listener that wants a login, by PLAIN or SCRAM-SHA-512.
@@ -63,6 +67,7 @@ log.cleaner.backoff.ms=100
 pub struct Kafka {
     nodes: Vec<Node>,
     java: Java,
+    client: ClientFiles,
 }
 
 #[derive(Debug)]
@@ -78,6 +83,10 @@ struct Node {
 struct Ports {
     client: u16,
     login: u16,
+    /// Over TLS, for clients with a certificate.
+    certified: u16,
+    /// Over TLS, for clients with a login.
+    secure: u16,
     controller: u16,
     /// Behind a proxy of the test's.
     proxied: u16,
@@ -108,10 +117,13 @@ impl Kafka {
 
     async fn start_with(count: usize, more: &str, java: Java) -> Result<Self, Fault> {
         let ports = (0..count).map(|_| Ports::free()).collect::<Result<Vec<_>, _>>()?;
+        let certificates = Certificates::make()?;
         let (mut nodes, mut formats) = (Vec::new(), JoinSet::new());
         for at in 0..count {
             let folder = Folder::new()?;
             folder.write("log4j2.properties", LOGGING)?;
+            folder.write(TRUSTED, &certificates.ca)?;
+            folder.write(SHOWN, &certificates.server)?;
             folder.write("server.properties", &(properties(folder.path(), &ports, at) + more))?;
             formats.spawn_blocking(move || format(&folder).map(|()| (at, folder)));
         }
@@ -121,7 +133,8 @@ impl Kafka {
             nodes.push(Node { server: Server::start(NAME, folder, command)?, ports: ports[at], starts: 1 });
         }
         nodes.sort_by_key(|node| ports.iter().position(|ports| ports.client == node.ports.client));
-        let mut kafka = Self { nodes, java };
+        let client = certificates.for_client(nodes[0].server.folder().path())?;
+        let mut kafka = Self { nodes, java, client };
         for node in &mut kafka.nodes {
             node.ready().await?;
         }
@@ -138,6 +151,21 @@ impl Kafka {
         self.addresses(|ports| ports.login)
     }
 
+    /// The same over TLS, for clients that show a certificate.
+    pub fn brokers_with_certificates(&self) -> String {
+        self.at_host(|ports| ports.certified)
+    }
+
+    /// The same over TLS, for who logs in as [`USER`].
+    pub fn brokers_with_tls(&self) -> String {
+        self.at_host(|ports| ports.secure)
+    }
+
+    /// By what a client knows the nodes and is known.
+    pub fn client(&self) -> &ClientFiles {
+        &self.client
+    }
+
     /// The same for who shall meet what a test puts in front of each node ([`Kafka::proxied`]).
     pub fn brokers_by_proxy(&self) -> String {
         self.addresses(|ports| ports.proxy)
@@ -151,6 +179,11 @@ impl Kafka {
 
     fn addresses(&self, port: impl Fn(&Ports) -> u16) -> String {
         self.nodes.iter().map(|node| format!("127.0.0.1:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
+    }
+
+    /// Addresses by the name that stands in the certificate.
+    fn at_host(&self, port: impl Fn(&Ports) -> u16) -> String {
+        self.nodes.iter().map(|node| format!("{HOST}:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
     }
 
     /// How many nodes there are.
@@ -223,7 +256,8 @@ impl Node {
 impl Ports {
     fn free() -> Result<Self, Fault> {
         let [client, login, controller] = [free_port()?, free_port()?, free_port()?];
-        Ok(Self { client, login, controller, proxied: free_port()?, proxy: free_port()? })
+        let [certified, secure, proxied, proxy] = [free_port()?, free_port()?, free_port()?, free_port()?];
+        Ok(Self { client, login, certified, secure, controller, proxied, proxy })
     }
 }
 
@@ -255,11 +289,12 @@ fn format(folder: &Folder) -> Result<(), Fault> {
 }
 
 fn properties(folder: &Path, all: &[Ports], at: usize) -> String {
-    let Ports { client, login, controller, proxied, proxy } = all[at];
+    let Ports { client, login, certified, secure, controller, proxied, proxy } = all[at];
     let voters: Vec<_> = (1..).zip(all).map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports.controller)).collect();
     let (voters, id, data) = (voters.join(","), at + 1, folder.join("data"));
     let copies = all.len().min(3);
     let security = "org.apache.kafka.common.security";
+    let (trusted, shown) = (folder.join(TRUSTED), folder.join(SHOWN));
     format!(
         "process.roles=broker,controller
 node.id={id}
@@ -267,9 +302,18 @@ controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENT
 listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},PROXIED://127.0.0.1:{proxied},\
-CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},PROXIED://127.0.0.1:{proxy}
-listener.security.protocol.map=CLIENT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+CERTIFIED://127.0.0.1:{certified},SECURE://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},PROXIED://127.0.0.1:{proxy},\
+CERTIFIED://{HOST}:{certified},SECURE://{HOST}:{secure}
+listener.security.protocol.map=CLIENT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT,\
+CERTIFIED:SSL,SECURE:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={shown}
+ssl.truststore.type=PEM
+ssl.truststore.location={trusted}
+listener.name.certified.ssl.client.auth=required
+listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secure.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
 listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.login.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
 listener.name.login.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
@@ -287,5 +331,7 @@ log.index.size.max.bytes=1048576
 log.cleaner.dedupe.buffer.size=4194304
 ",
         data = data.display(),
+        shown = shown.display(),
+        trusted = trusted.display(),
     )
 }

@@ -15,6 +15,7 @@ pub mod sink;
 pub mod soak;
 pub mod tail;
 pub mod third_party;
+pub mod tls;
 
 pub use parts::Parts;
 pub use server::Server;

@@ -2,8 +2,8 @@
 //!
 //! Must stay true: a count and a freeze of the same rule over the same version select the same people.
 
-use arrow::array::Array;
-use arrow::buffer::BooleanBuffer;
+use arrow_array::Array;
+use arrow_buffer::BooleanBuffer;
 use loa_domain::segment::Rule;
 use loa_ports::audience::{Counts, DatasetError};
 

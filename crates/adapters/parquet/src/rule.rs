@@ -3,9 +3,10 @@
 //! Must stay true: nulls are stripped at the leaf (a missing value makes a leaf false), so `not` has two values and a rule
 //! selects the same people however it is written.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::datatypes::{UInt8Type, UInt16Type, UInt64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{UInt8Type, UInt16Type, UInt64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
 use loa_domain::admin::CommuneCode;
 use loa_domain::segment::{Column, Leaf, Quantifier, Rule, Sample};
 use loa_domain::text::nfc;

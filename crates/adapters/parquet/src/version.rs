@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use loa_domain::hash::HashKey;
 use loa_ports::audience::DatasetError;
 use parquet::arrow::ProjectionMask;

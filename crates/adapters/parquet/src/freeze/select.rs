@@ -2,8 +2,9 @@
 //!
 //! Must stay true: for every variant, everybody selected is either spilled or counted as without an address.
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow::datatypes::{UInt8Type, UInt64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{UInt8Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, BinaryArray, PrimitiveArray, RecordBatch, StringArray};
 use loa_domain::channel::Channel;
 use loa_domain::hash::HashKey;
 use loa_domain::policy::{Consent, PersonFacts, Scope};

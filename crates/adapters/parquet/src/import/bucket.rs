@@ -6,13 +6,15 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{
-    ArrayBuilder, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch,
-    StringBuilder, UInt8Builder, UInt16Builder, UInt64Builder, new_null_array,
+use arrow_array::builder::{
+    ArrayBuilder, BinaryBuilder, BooleanBuilder, Int32Builder, Int64Builder, StringBuilder, UInt8Builder,
+    UInt16Builder, UInt64Builder,
 };
-use arrow::compute::interleave_record_batch;
-use arrow::datatypes::{SchemaRef, UInt64Type};
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
+use arrow_schema::{ArrowError, SchemaRef};
+use arrow_select::interleave::interleave_record_batch;
 use loa_ports::audience::DatasetError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use loa_harness::turns::beside_others;
 use loa_harness::wait::until;
 use loa_harness::{Fault, TestResult, fault, say};
-use loa_kafka::{COMPACTION_LAG, KafkaConfig, KafkaLog, Mechanism, OpenError, Report, Sasl, apply, verify};
+use loa_kafka::{COMPACTION_LAG, KafkaConfig, KafkaLog, Mechanism, OpenError, Report, Sasl, Tls, apply, verify};
 use loa_ports::clock::{Clock as _, SystemClock};
 use loa_ports::log::{Log as _, Position};
 use loa_real::kafka::{Kafka, PASSWORD, USER};
@@ -99,20 +99,52 @@ async fn kafka_asks_for_a_login() -> TestResult {
             let sasl = Sasl { mechanism, user: USER.to_owned(), password: password.to_owned() };
             KafkaConfig { brokers: kafka.brokers_with_login(), sasl: Some(sasl), ..config(&kafka, "login.") }
         };
-        let log = open(login(PASSWORD)).await?;
-        assert_eq!(log.append(vec![record(partition, "in".to_owned())]).await?, [0]);
-        let mut reader = log.reader(WIDE, vec![Position { partition, offset: 0 }]).await?;
-        assert_eq!(next(reader.as_mut()).await?, [(partition, 0, "in".to_owned())]);
-        let Err(refused) = KafkaLog::open(login("another"), Arc::new(SystemClock::new())).await else {
-            return Err(fault("a wrong password was taken"));
-        };
-        say(&refused);
-        assert!(
-            matches!(refused, OpenError::Away { .. }) && refused.to_string().contains("uthentication"),
-            "{refused}"
-        );
+        serves(login(PASSWORD), partition).await?;
+        refuses(login("another"), "uthentication").await?;
     }
     Ok(())
+}
+
+/// A log under this configuration takes a record and gives it back.
+async fn serves(config: KafkaConfig, partition: u32) -> TestResult {
+    let log = open(config).await?;
+    assert_eq!(log.append(vec![record(partition, "in".to_owned())]).await?, [0]);
+    let mut reader = log.reader(WIDE, vec![Position { partition, offset: 0 }]).await?;
+    assert_eq!(next(reader.as_mut()).await?, [(partition, 0, "in".to_owned())]);
+    Ok(())
+}
+
+/// A log under this configuration is refused with words that have this in them.
+async fn refuses(config: KafkaConfig, why: &str) -> TestResult {
+    let Err(refused) = KafkaLog::open(config, Arc::new(SystemClock::new())).await else {
+        return Err(fault(format!("opened, where `{why}` was expected")));
+    };
+    say(&refused);
+    assert!(matches!(refused, OpenError::Away { .. }) && refused.to_string().contains(why), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: make test-real"]
+async fn kafka_speaks_tls() -> TestResult {
+    let kafka = shared().await?;
+    let _turn = beside_others().await;
+    let files = kafka.client().clone();
+    let (ca, identity) = (Some(files.ca), Some((files.certificate.clone(), files.key)));
+    let certified =
+        |tls: Tls| KafkaConfig { brokers: kafka.brokers_with_certificates(), tls: Some(tls), ..config(&kafka, "tls.") };
+    serves(certified(Tls { ca: ca.clone(), identity: identity.clone() }), 3).await?;
+    refuses(certified(Tls { ca: ca.clone(), identity: None }), "certificate").await?;
+    // Vouched for by somebody else.
+    refuses(certified(Tls { ca: Some(files.certificate), identity }), "certificate verify failed").await?;
+
+    let secure = |password: &str| {
+        let sasl = Sasl { mechanism: Mechanism::ScramSha512, user: USER.to_owned(), password: password.to_owned() };
+        let tls = Some(Tls { ca: ca.clone(), identity: None });
+        KafkaConfig { brokers: kafka.brokers_with_tls(), tls, sasl: Some(sasl), ..config(&kafka, "tls.") }
+    };
+    serves(secure(PASSWORD), 4).await?;
+    refuses(secure("another"), "uthentication").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
