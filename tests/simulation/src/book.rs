@@ -13,7 +13,9 @@ use loa_domain::state::RecipientState;
 /// One hand-over of one part.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
-    /// When it arrived.
+    /// When it was pulled for the socket.
+    pub(crate) left: Duration,
+    /// When it arrived: the way may have taken more than a second.
     pub(crate) at: Duration,
     pub(crate) part: u8,
     /// It was encoded before its process was frozen and left when that was woken.

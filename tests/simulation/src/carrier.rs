@@ -332,6 +332,7 @@ impl Line {
     /// Pulls what there is room for and writes it. Between the two the process may be frozen, or the line may break.
     async fn fill(&mut self) -> Pulled {
         let mut submits = Vec::new();
+        let left = self.smsc.now();
         let pulled = self.source.pull(self.window.saturating_sub(self.out.len()), &mut submits);
         if submits.is_empty() {
             return pulled;
@@ -348,7 +349,7 @@ impl Line {
             }
             let at = self.smsc.now();
             let part = submit.part;
-            let arrival = Arrival { at, part, was_frozen, taken: false, told_not_taken: false, told: false };
+            let arrival = Arrival { left, at, part, was_frozen, taken: false, told_not_taken: false, told: false };
             let (place, answer) = self.smsc.takes(&submit, arrival);
             let answer = answer.unwrap_or((at + ANSWER_WAIT, SubmitVerdict::Unanswered));
             self.out.push(Out { submit, place, answer });
