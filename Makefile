@@ -12,7 +12,7 @@ run: ## Starts Loa with a sample campaign to simulated phones and mailboxes (ONC
 	@cargo run -p loa -- dev --sample --demo-hours $(if $(ONCE),--once) $(ARGS)
 
 test: ## Runs every test, the whole cluster included
-	@.ci/stage binary cargo build -p loa && .ci/stage test cargo test --workspace --no-fail-fast
+	@.ci/stage binary cargo build -p loa && .ci/stage test cargo test --workspace --tests --no-fail-fast
 
 test-real: ## Runs the suites on Apache Kafka, PostgreSQL, Redis, Postfix and others' SMSCs, which it installs and starts
 	@tests/real/install && .ci/stage binary cargo build -p loa && .ci/stage real .ci/real --show-output && .ci/nobody $${CARGO_TARGET_DIR:-target}/ci/real.log

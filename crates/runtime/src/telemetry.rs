@@ -47,9 +47,8 @@ impl Telemetry {
     where
         W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
     {
-        let filter = tracing_subscriber::EnvFilter::builder()
-            .parse(&config.level)
-            .map_err(|source| TelemetryError::Level { given: config.level.clone(), source })?;
+        let level = |source| TelemetryError::Level { given: config.level.clone(), source };
+        let filter = config.level.parse::<tracing_subscriber::filter::Targets>().map_err(level)?;
         let json = config.json.then(|| tracing_subscriber::fmt::layer().json().with_writer(writer.clone()));
         let plain =
             (!config.json).then(|| tracing_subscriber::fmt::layer().with_ansi(config.colour).with_writer(writer));

@@ -9,6 +9,8 @@ use std::time::Duration;
 use loa_domain::campaign::CampaignState;
 use loa_ports::clock::Clock as _;
 use loa_testkit::dice::Dice;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::world::{NODES, Role, World};
 use crate::{faults, promises};
@@ -23,10 +25,9 @@ pub(crate) fn run(seed: u64, log: bool) -> ExitCode {
     // What the log draws of chance, it draws on this thread alone: the seed's own begins anew with its thread.
     let _keys = std::hash::RandomState::new();
     if log {
-        let filter = tracing_subscriber::EnvFilter::new(
-            "loa=debug,loa_dispatch=debug,loa_gateway=debug,loa_sms=debug,loa_report=debug,loa_runtime=debug,loa_simulation=debug",
-        );
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        let ours = tracing_subscriber::filter::Targets::new().with_target("loa", tracing::Level::DEBUG);
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+        tracing_subscriber::registry().with(ours).with(lines).init();
     }
     let told = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -92,9 +92,19 @@ fn requests(method: &MethodDescriptor, typed: &str) -> Result<Vec<DynamicMessage
     } else if values.len() != 1 {
         return Err(wrong(&format!("{} takes one object, not {}", method.name(), values.len())));
     }
+    values.into_iter().map(|value| message(method, value)).collect::<Result<_, _>>().map_err(|error| wrong(&error))
+}
+
+/// One request; what is wrong with it names the field.
+fn message(method: &MethodDescriptor, value: Value) -> Result<DynamicMessage, String> {
     let options = DeserializeOptions::new().deny_unknown_fields(true);
-    let message = |value: Value| DynamicMessage::deserialize_with_options(method.input(), value, &options);
-    values.into_iter().map(message).collect::<Result<_, _>>().map_err(|error| wrong(&error))
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    let read = DynamicMessage::deserialize_with_options(method.input(), tracked, &options);
+    read.map_err(|error| match track.path() {
+        at if at.iter().len() == 0 => error.to_string(),
+        at => format!("{at}: {error}"),
+    })
 }
 
 /// A message as one line of JSON.
@@ -300,13 +310,17 @@ mod tests {
         assert_eq!(count(&import, "{\"data\": \"YQ==\"}\n{\"data\": \"Yg==\"}\n").ok(), Some(2));
         for (typed, why) in [
             (r#"{"pages": 2}"#, "pages"),
-            (r#"{"page_size": "x"}"#, "invalid digit"),
+            (r#"{"page_size": "x"}"#, "page_size: invalid digit"),
             ("{} {}", "takes one object, not 2"),
             ("{", "EOF"),
         ] {
             let error = count(&list, typed).expect_err("it is wrong").to_string();
             assert!(error.starts_with("the request is not as it must be: ") && error.contains(why), "{error}");
         }
+        let create = method("loa.registry.v1.RegistryService", "CreateCampaign");
+        let deep = r#"{"campaign": {"variants": [{}, {"channel": 7.5}]}}"#;
+        let error = count(&create, deep).expect_err("no channel is 7.5").to_string();
+        assert!(error.contains("campaign.variants[1].channel: "), "{error}");
     }
 
     #[test]
