@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use loa::keys::Keys;
 use loa_contract::pb::dispatch::v1::SendRequest;
 use loa_contract::pb::event::v1 as event;
 use loa_contract::pb::registry::v1 as registry;
@@ -164,8 +165,11 @@ async fn requests(options: SiteOptions) -> TestResult {
     let people = People { seed: 77, count: SINGLES, bad_rows: 0 };
     (0..SINGLES).for_each(|person| site.secrets.add_number(people.msisdn(person)));
     let notice = approved_notice(site.users()).await?;
-    // Until the notice is known to dispatch, a request would be refused; one send by gRPC shows that it is.
-    send(site.users(), &request(&notice, &people, 0)).await?;
+    // Until the notice is known to a dispatch, it would refuse a request; one send by gRPC, the same to each, shows that it is.
+    let keys = Keys::read(&site.data()).map_err(fault)?;
+    for addresses in site.addresses() {
+        send(&Users::of(addresses.grpc, &keys, None)?, &request(&notice, &people, 0)).await?;
+    }
 
     for person in 1..SINGLES {
         append(&mut site, &notice, &people, person, "Lan").await?;
