@@ -142,11 +142,11 @@ pub(crate) fn hand_over_faults(world: &World) -> Vec<String> {
             if let Some((_, since)) = out {
                 faults.push(format!("{place}: handed over at {at:?}, opted out at {since:?}"));
             }
-            // A stop may be heard late; the end is known beforehand, so nothing leaves from then on, however long its way.
-            let late_us = world.wall_us(arrival.left) - facts.last_us();
-            if late_us >= 0 {
-                let left = arrival.left;
-                faults.push(format!("{place}: handed over at {left:?}, {late_us} µs after the campaign's time"));
+            // The end is known beforehand, so nothing leaves from then on; what has left may be under way a while.
+            let left = arrival.left;
+            let is_over = |at: Duration| world.wall_us(at) >= facts.last_us();
+            if is_over(left) || at >= STOPS_WITHIN && is_over(at - STOPS_WITHIN) {
+                faults.push(format!("{place}: left at {left:?}, arrived at {at:?}, after the campaign's time"));
             }
         }
     }
