@@ -8,6 +8,7 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -48,7 +49,7 @@ impl Telemetry {
         W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
     {
         let level = |source| TelemetryError::Level { given: config.level.clone(), source };
-        let filter = config.level.parse::<tracing_subscriber::filter::Targets>().map_err(level)?;
+        let filter: Targets = config.level.parse().map_err(level)?;
         let json = config.json.then(|| tracing_subscriber::fmt::layer().json().with_writer(writer.clone()));
         let plain =
             (!config.json).then(|| tracing_subscriber::fmt::layer().with_ansi(config.colour).with_writer(writer));
