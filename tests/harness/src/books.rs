@@ -263,7 +263,8 @@ fn totals(page: &Page) -> Vec<String> {
     faults
 }
 
-async fn ledger(users: &Users, id: &str) -> Result<report::CampaignLedger, Fault> {
+/// A campaign's ledger as it stands.
+pub(crate) async fn ledger(users: &Users, id: &str) -> Result<report::CampaignLedger, Fault> {
     let request = report::GetLedgerRequest { campaign_id: id.to_owned() };
     let answer = users.viewer.report().get_ledger(request).await?.into_inner();
     answer.ledger.ok_or_else(|| fault("no ledger in the answer"))

@@ -8,6 +8,7 @@
 //! Must stay true: every end-to-end test ends with [`Site::finish`], which compares the ledger with the sinks recipient by
 //! recipient and looks for personal data in everything that was printed; nothing here waits for time, only for conditions.
 
+pub mod authority;
 pub mod backup;
 pub mod books;
 pub mod capture;

@@ -388,9 +388,7 @@ impl Site {
 
     /// The ledger as it stands.
     pub async fn ledger(&self, id: &str) -> Result<report::CampaignLedger, Fault> {
-        let request = report::GetLedgerRequest { campaign_id: id.to_owned() };
-        let answer = self.users().viewer.report().get_ledger(request).await?.into_inner();
-        answer.ledger.ok_or_else(|| fault("no ledger in the answer"))
+        books::ledger(self.users(), id).await
     }
 
     /// Waits until the campaign is over, nothing is open and every receipt has come.

@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use loa_harness::authority::Authority;
 use loa_harness::ports::free_port;
 use loa_harness::{Fault, fault};
+use loa_kafka::Tls;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use tokio::task::JoinSet;
 
 use crate::server::{Folder, Server, installed, run};
-use crate::tls::{Certificates, ClientFiles, HOST};
 
 /// How long nodes may take to start.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -27,6 +28,9 @@ const DELETED_WITHIN: Duration = Duration::from_secs(20);
 /// What a node says when it serves.
 const STARTED: &str = "Kafka Server started";
 const NAME: &str = "kafka";
+const LOOPBACK: &str = "127.0.0.1";
+/// The name under which nodes are found over TLS: their certificate is for it.
+const HOST: &str = "localhost";
 /// Who vouches for clients, and what a node shows of itself.
 const TRUSTED: &str = "ca.pem";
 const SHOWN: &str = "node.pem";
@@ -67,7 +71,7 @@ log.cleaner.backoff.ms=100
 pub struct Kafka {
     nodes: Vec<Node>,
     java: Java,
-    client: ClientFiles,
+    client: Tls,
 }
 
 #[derive(Debug)]
@@ -117,13 +121,14 @@ impl Kafka {
 
     async fn start_with(count: usize, more: &str, java: Java) -> Result<Self, Fault> {
         let ports = (0..count).map(|_| Ports::free()).collect::<Result<Vec<_>, _>>()?;
-        let certificates = Certificates::make()?;
+        let authority = Authority::new()?;
+        let node = authority.vouches_for(&[HOST])?;
         let (mut nodes, mut formats) = (Vec::new(), JoinSet::new());
         for at in 0..count {
             let folder = Folder::new()?;
             folder.write("log4j2.properties", LOGGING)?;
-            folder.write(TRUSTED, &certificates.ca)?;
-            folder.write(SHOWN, &certificates.server)?;
+            folder.write(TRUSTED, &authority.pem())?;
+            folder.write(SHOWN, &(node.key.clone() + &node.certificate))?;
             folder.write("server.properties", &(properties(folder.path(), &ports, at) + more))?;
             formats.spawn_blocking(move || format(&folder).map(|()| (at, folder)));
         }
@@ -133,7 +138,7 @@ impl Kafka {
             nodes.push(Node { server: Server::start(NAME, folder, command)?, ports: ports[at], starts: 1 });
         }
         nodes.sort_by_key(|node| ports.iter().position(|ports| ports.client == node.ports.client));
-        let client = certificates.for_client(nodes[0].server.folder().path())?;
+        let client = client_of(&authority, nodes[0].server.folder())?;
         let mut kafka = Self { nodes, java, client };
         for node in &mut kafka.nodes {
             node.ready().await?;
@@ -143,32 +148,32 @@ impl Kafka {
 
     /// `host:port` of all nodes, separated by commas.
     pub fn brokers(&self) -> String {
-        self.addresses(|ports| ports.client)
+        self.addresses(LOOPBACK, |ports| ports.client)
     }
 
     /// The same for who logs in as [`USER`].
     pub fn brokers_with_login(&self) -> String {
-        self.addresses(|ports| ports.login)
+        self.addresses(LOOPBACK, |ports| ports.login)
     }
 
     /// The same over TLS, for clients that show a certificate.
     pub fn brokers_with_certificates(&self) -> String {
-        self.at_host(|ports| ports.certified)
+        self.addresses(HOST, |ports| ports.certified)
     }
 
     /// The same over TLS, for who logs in as [`USER`].
     pub fn brokers_with_tls(&self) -> String {
-        self.at_host(|ports| ports.secure)
+        self.addresses(HOST, |ports| ports.secure)
     }
 
     /// By what a client knows the nodes and is known.
-    pub fn client(&self) -> &ClientFiles {
+    pub fn client(&self) -> &Tls {
         &self.client
     }
 
     /// The same for who shall meet what a test puts in front of each node ([`Kafka::proxied`]).
     pub fn brokers_by_proxy(&self) -> String {
-        self.addresses(|ports| ports.proxy)
+        self.addresses(LOOPBACK, |ports| ports.proxy)
     }
 
     /// The port on which a proxy in front of a node must listen, and what it is in front of.
@@ -177,13 +182,8 @@ impl Kafka {
         (ports.proxy, SocketAddr::from((Ipv4Addr::LOCALHOST, ports.proxied)))
     }
 
-    fn addresses(&self, port: impl Fn(&Ports) -> u16) -> String {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
-    }
-
-    /// Addresses by the name that stands in the certificate.
-    fn at_host(&self, port: impl Fn(&Ports) -> u16) -> String {
-        self.nodes.iter().map(|node| format!("{HOST}:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
+    fn addresses(&self, host: &str, port: impl Fn(&Ports) -> u16) -> String {
+        self.nodes.iter().map(|node| format!("{host}:{}", port(&node.ports))).collect::<Vec<_>>().join(",")
     }
 
     /// How many nodes there are.
@@ -277,6 +277,14 @@ fn command(folder: &Folder, options: Java) -> Result<Command, Fault> {
     let mut command = java(folder.path(), options)?;
     command.arg("kafka.Kafka").arg(folder.path().join("server.properties"));
     Ok(command)
+}
+
+/// Writes down what a client needs.
+fn client_of(authority: &Authority, folder: &Folder) -> Result<Tls, Fault> {
+    let client = authority.vouches_for(&[USER])?;
+    let certificate = folder.write("client.pem", &client.certificate)?;
+    let key = folder.write("client-key.pem", &client.key)?;
+    Ok(Tls { ca: Some(folder.path().join(TRUSTED)), identity: Some((certificate, key)) })
 }
 
 /// Makes the empty storage of a node and the user that logs in.

@@ -15,7 +15,6 @@ pub mod sink;
 pub mod soak;
 pub mod tail;
 pub mod third_party;
-pub mod tls;
 
 pub use parts::Parts;
 pub use server::Server;

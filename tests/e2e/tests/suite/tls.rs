@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use loa::cli::client::Client;
 use loa::keys::Keys;
 use loa_contract::pb::registry::v1::ListCampaignsRequest;
+use loa_harness::authority::Authority;
 use loa_harness::seed::seed;
 use loa_harness::turns::beside_others;
 use loa_harness::{Fault, Plan, SiteOptions, TestResult, fault};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 /// PEM files of one authority and of a server that it vouches for.
 struct Files {
@@ -19,19 +19,16 @@ struct Files {
 }
 
 fn make(folder: &Path, name: &str) -> Result<Files, Fault> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?.signed_by(&key, &ca)?;
+    let ours = Authority::new()?;
+    let server = ours.vouches_for(&["localhost", "127.0.0.1"])?;
     let file = |kind: &str, text: String| {
         let path = folder.join(format!("{name}-{kind}.pem"));
         std::fs::write(&path, text).map(|()| path)
     };
     Ok(Files {
-        ca: file("ca", ca.pem())?,
-        certificate: file("server", server.pem())?,
-        key: file("key", key.serialize_pem())?,
+        ca: file("ca", ours.pem())?,
+        certificate: file("server", server.certificate)?,
+        key: file("key", server.key)?,
     })
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
+use loa_harness::authority::Authority;
 use loa_harness::turns::beside_others;
 use loa_harness::wait::until;
 use loa_harness::{Fault, TestResult, fault, say};
@@ -129,19 +130,24 @@ async fn refuses(config: KafkaConfig, why: &str) -> TestResult {
 async fn kafka_speaks_tls() -> TestResult {
     let kafka = shared().await?;
     let _turn = beside_others().await;
-    let files = kafka.client().clone();
-    let (ca, identity) = (Some(files.ca), Some((files.certificate.clone(), files.key)));
+    let ours = kafka.client();
     let certified =
         |tls: Tls| KafkaConfig { brokers: kafka.brokers_with_certificates(), tls: Some(tls), ..config(&kafka, "tls.") };
-    serves(certified(Tls { ca: ca.clone(), identity: identity.clone() }), 3).await?;
-    refuses(certified(Tls { ca: ca.clone(), identity: None }), "certificate").await?;
-    // Vouched for by somebody else.
-    refuses(certified(Tls { ca: Some(files.certificate), identity }), "certificate verify failed").await?;
+    serves(certified(ours.clone()), 3).await?;
+    let unknown = Tls { identity: None, ..ours.clone() };
+    refuses(certified(unknown.clone()), "certificate").await?;
+    let others = kafka.data(0).with_file_name("others.pem");
+    std::fs::write(&others, Authority::new()?.pem())?;
+    refuses(certified(Tls { ca: Some(others), ..ours.clone() }), "certificate verify failed").await?;
 
     let secure = |password: &str| {
         let sasl = Sasl { mechanism: Mechanism::ScramSha512, user: USER.to_owned(), password: password.to_owned() };
-        let tls = Some(Tls { ca: ca.clone(), identity: None });
-        KafkaConfig { brokers: kafka.brokers_with_tls(), tls, sasl: Some(sasl), ..config(&kafka, "tls.") }
+        KafkaConfig {
+            brokers: kafka.brokers_with_tls(),
+            tls: Some(unknown.clone()),
+            sasl: Some(sasl),
+            ..config(&kafka, "tls.")
+        }
     };
     serves(secure(PASSWORD), 4).await?;
     refuses(secure("another"), "uthentication").await
