@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 /// What the library says when a producer has the number without which it sends nothing.
 const HAS_NUMBER: &str = "-> Assigned";
+/// The code of what it says of a connection that could not be opened or was lost.
+const FAILED: &str = "FAIL";
 
 /// The context of one client.
 #[derive(Debug, Clone)]
@@ -27,6 +29,10 @@ pub(crate) struct Voice {
 impl Voice {
     pub(crate) fn new(what: &'static str) -> Self {
         Self { what, numbered: Arc::default(), complaint: Arc::default() }
+    }
+
+    fn complains(&self, reason: &str) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 
     /// The client's last complaint, which says more than the error of a call.
@@ -46,7 +52,13 @@ impl ClientContext for Voice {
                 tracing::trace!(client, code, "{line}");
             }
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => tracing::debug!(client, code, "{line}"),
-            _ => tracing::warn!(client, code, "{line}"),
+            _ => {
+                // Heard at once; the same as an error is heard only when somebody polls, which may be too late.
+                if code == FAILED {
+                    self.complains(line.split_once("]: ").map_or(line, |(_thread, reason)| reason));
+                }
+                tracing::warn!(client, code, "{line}");
+            }
         }
     }
 
@@ -55,7 +67,7 @@ impl ClientContext for Voice {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             return; // why they are down was said before
         }
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        self.complains(reason);
     }
 }
 
