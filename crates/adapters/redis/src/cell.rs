@@ -326,10 +326,13 @@ impl Cell {
         urgent_share(self.configured).saturating_sub(self.reserve)
     }
 
-    /// Parts to ask for: what takers did not get and what they will take until the next question, as they did until this.
+    /// Parts to ask for: what takers did not get and what they will take until the next question, as they did until this. If
+    /// one was not served, twice as many: of many who take one at a time each misses but one.
     fn wanted(&self, now: Duration) -> u32 {
         let most = whole((self.rate(now) * GATHERS.as_secs_f64()).ceil());
-        let need = self.demand.unmet.saturating_add(self.demand.taken).min(most.max(1));
+        let Demand { unmet, taken } = self.demand;
+        let missed = if unmet > 0 { unmet.max(taken) } else { 0 };
+        let need = taken.saturating_add(missed).min(most.max(1));
         if need == 0 { 0 } else { need.saturating_sub(self.blocks.total()) + self.reserve_missing() }
     }
 

@@ -59,6 +59,8 @@ enum Taker {
     Idle,
     /// Takes whatever it gets, as soon as told.
     Hungry,
+    /// So many lines that take one part each, as soon as told.
+    OneByOne(u32),
     /// One now and then.
     Sometimes,
     Urgent,
@@ -146,7 +148,10 @@ impl World {
 
     fn serve(&mut self, number: usize) {
         let (now, die) = (self.now, self.rest(40));
-        let node = &mut self.nodes[number];
+        if let Taker::OneByOne(lines) = self.nodes[number].taker {
+            return (0..lines).for_each(|_| self.take(number, 1, false, 0));
+        }
+        let node = &self.nodes[number];
         let (wanted, urgent, given_back) = match node.taker {
             Taker::Hungry if now >= node.look_at => (1_000, false, 0),
             Taker::Urgent if now >= node.look_at => (1_000, true, 0),
@@ -154,6 +159,11 @@ impl World {
             Taker::Fickle if die < 4 => (500, die == 0, 499),
             _ => return,
         };
+        self.take(number, wanted, urgent, given_back);
+    }
+
+    fn take(&mut self, number: usize, wanted: u32, urgent: bool, given_back: u32) {
+        let (now, node) = (self.now, &mut self.nodes[number]);
         let taken = node.cell.take(now, wanted, urgent);
         assert!(taken.parts <= wanted && (taken.parts == wanted || taken.wait > Duration::ZERO));
         node.look_at = now + taken.wait;
@@ -202,6 +212,24 @@ fn hungry_nodes_take_the_rate_and_no_more() {
         check(1_000.0, nodes);
         check(50_000.0, nodes);
     }
+}
+
+#[test]
+fn who_takes_one_at_a_time_has_what_it_can_use_within_a_second() {
+    #[track_caller]
+    fn check(rate: f64, lines: u32) {
+        let mut world = World::new(rate, 1);
+        world.nodes[0].taker = Taker::OneByOne(lines);
+        world.run(SECOND, 1_000);
+        let can_use = (f64::from(lines) / TURN.as_secs_f64()).min(rate);
+        let used = world.share_of_rate(SECOND) * rate;
+        world.within_burst();
+        assert!(used >= 0.9 * can_use, "{used} of {can_use} parts a second by {lines} lines at {rate}/s");
+    }
+    check(1_000_000.0, 20);
+    check(1_000_000.0, 1);
+    check(5_000.0, 20);
+    check(500.0, 20);
 }
 
 #[test]
