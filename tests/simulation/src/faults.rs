@@ -110,7 +110,7 @@ async fn happen(world: &World, fault: Fault, lasts: Duration) {
                 process.gate.set_within(calls, Life::Frozen);
                 process.gate.stops_within(lasts).await;
                 tokio::time::sleep(lasts).await;
-                process.gate.set(Life::Runs);
+                process.gate.wake();
             }
         }
         Fault::Stop(role, node) => {

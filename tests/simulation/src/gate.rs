@@ -63,6 +63,12 @@ impl Gate {
         *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, life));
     }
 
+    /// It is woken; a freeze that has not come yet does not come: nobody would wake it.
+    pub(crate) fn wake(&self) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(_, life)| *life == Life::Frozen);
+        self.set(Life::Runs);
+    }
+
     fn count(&self) {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         match armed.as_mut() {

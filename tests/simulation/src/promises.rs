@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use loa_contract::convert;
+use loa_contract::pb::event::v1 as event;
 use loa_domain::ids::{ChunkKey, SliceKey};
 use loa_domain::state::RecipientState;
 use loa_ports::store::claims::Intent;
@@ -71,9 +73,33 @@ pub(crate) fn rows_of_first(world: &World) -> Vec<String> {
             back.map(|back| (back.why, seconds(back.not_before_us))),
             row.progress.settled.contains(person.index),
             row.progress.in_doubt.contains(person.index),
-        )
+        ) + &claim_of(world, row, person.index)
     };
-    rows.iter().map(line).collect()
+    let arrivals = pages.get(&person.number).unwrap_or(&empty).arrivals.iter();
+    rows.iter().map(line).chain(arrivals.map(|arrival| format!("{arrival:?}"))).collect()
+}
+
+/// What the claims say of an index of a row.
+fn claim_of(world: &World, row: &loa_ports::store::dispatch::ReleaseRow, index: u16) -> String {
+    let Some(place) = row.mask.iter().position(|offered| offered == index) else { return String::new() };
+    let slice = u16::try_from(place / usize::from(row.slice_length)).unwrap_or(u16::MAX);
+    let claims = world.claims.tables();
+    let Some(claim) = claims.own.claims.get(&SliceKey { release: row.key, slice }) else {
+        return "; never claimed".to_owned();
+    };
+    let life = if world.ended().contains(&claim.incarnation) { "ended" } else { "alive" };
+    let settlement = claim.settlement.as_deref().map(|bytes| {
+        let settled = <event::SliceSettled as prost::Message>::decode(bytes).unwrap_or_default();
+        let mask = convert::mask(&settled.mask).unwrap_or_default();
+        let at = mask.iter().position(|covered| covered == index).unwrap_or_default();
+        format!(
+            "{:?} at {} ms by {}",
+            convert::outcome_at(&settled, at),
+            (settled.at_us - world.wall_us(Duration::ZERO)) / 1_000,
+            if settled.own { "its claimant" } else { "another" }
+        )
+    });
+    format!("; claim: {:?} by one {life}, settlement {settlement:?}", claim.intent)
 }
 
 /// Whether what the ledger says of a person is what the carrier's book says.
