@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     pub(super) unaccepted: BTreeSet<(Shard, ChunkKey)>,
     /// This machine's clock is wrong: no bulk is released by its hours.
     pub(super) holds_bulk: bool,
+    pub(super) log_is_behind: bool,
 }
 
 impl Engine {
@@ -74,12 +75,18 @@ impl Engine {
             singles: BTreeMap::new(),
             unaccepted: BTreeSet::new(),
             holds_bulk: false,
+            log_is_behind: false,
         }
     }
 
     /// Whether this machine's clock may be trusted with bulk.
     pub(crate) fn hear_clock(&mut self, agrees: bool) {
         self.holds_bulk = !agrees;
+    }
+
+    /// Whether rows that are stored wait while the log takes others: only urgent ones are cut then.
+    pub(crate) fn hear_log(&mut self, is_busy: bool) {
+        self.log_is_behind = is_busy && !self.unpublished.is_empty();
     }
 
     /// Takes a shard over as the store has it.

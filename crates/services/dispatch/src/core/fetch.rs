@@ -107,11 +107,16 @@ impl Library {
         self.want(if single { Fetch::Single { key, shard } } else { Fetch::Chunks { first: key, count: 1, shard } });
     }
 
-    /// Asks for the next chunks of a source that are neither here nor coming.
+    /// Asks for the next chunks of a source that are neither here nor coming, once they are half of those ahead: a call
+    /// that brings one chunk costs as much as one that brings several.
     pub(crate) fn want_ahead(&mut self, source: &Source, shard: Shard, single: bool) {
         let missing = source.plan.iter().take(AHEAD).map(|planned| planned.key);
         let mut missing =
             missing.filter(|key| !self.held.contains_key(key) && !self.coming.contains(key)).collect::<VecDeque<_>>();
+        let ends_soon = source.plan.len() <= AHEAD;
+        if missing.len() < AHEAD / 2 && !ends_soon {
+            return;
+        }
         if single {
             return missing.into_iter().for_each(|key| self.want_chunk(key, shard, true));
         }

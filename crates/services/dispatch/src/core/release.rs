@@ -52,8 +52,9 @@ impl Engine {
     pub(crate) fn run(&mut self, now: Now) -> bool {
         self.fire(now);
         let mut rows = 0;
-        let holds_bulk = self.holds_bulk;
-        for &lane in Lane::ALL.iter().filter(|&&lane| lane != Lane::Bulk || !holds_bulk) {
+        let (holds_bulk, log_is_behind) = (self.holds_bulk, self.log_is_behind);
+        let is_held = |lane| (lane == Lane::Bulk && holds_bulk) || (lane != Lane::Urgent && log_is_behind);
+        for &lane in Lane::ALL.iter().filter(|&&lane| !is_held(lane)) {
             let bound =
                 self.accounts.iter().filter(|(_, account)| account.is_bound(now.mono)).map(|(number, _)| number);
             for account in bound.collect::<Vec<_>>() {

@@ -54,7 +54,17 @@ impl Work {
         }
     }
 
-    pub(super) fn fetched(&mut self, (fetch, fetched): (Fetch, Fetched)) {
+    /// Takes what has come, and reads what comes of it: a turn that takes one read alone pays a transaction for few rows.
+    pub(super) fn fetched_all(&mut self, first: (Fetch, Fetched)) {
+        let mut next = Some(first);
+        while let Some(fetched) = next {
+            self.fetched(fetched);
+            next = self.fetching.done.try_recv().ok();
+        }
+        self.fetch();
+    }
+
+    fn fetched(&mut self, (fetch, fetched): (Fetch, Fetched)) {
         self.fetching.under_way -= 1;
         let now = self.now();
         match (fetch, fetched) {

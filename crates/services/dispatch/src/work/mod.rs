@@ -27,13 +27,14 @@ use loa_ports::store::dispatch::DispatchStore;
 use loa_runtime::control::ControlView;
 use loa_runtime::lease::{Change, LeaseKeeper, Want};
 use loa_runtime::{Ctx, ServiceError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::content::Library;
 use crate::core::{Engine, Fetch, Now, Outgoing};
 use crate::intake::requests::{self, REQUEST_PARTITIONS, REQUESTS};
 use crate::options::Options;
 use crate::service::Dispatch;
+use publish::Appended;
 
 /// Gaps of every topic that dispatch reads.
 pub(crate) const LOG_GAPS: &str = "loa_dispatch_log_gaps_total";
@@ -87,6 +88,7 @@ pub(crate) async fn run(ctx: Ctx, dispatch: Dispatch) -> Result<(), ServiceError
         loading: BTreeMap::new(),
         behind: BTreeMap::new(),
         outgoing: Vec::new(),
+        appending: None,
         dirty_since: None,
         retry_at: Duration::ZERO,
         read_at: Duration::ZERO,
@@ -132,6 +134,8 @@ pub(super) struct Work {
     behind: BTreeMap<Shard, i64>,
     /// Records that the log has not acknowledged.
     outgoing: Vec<Outgoing>,
+    /// The answer to their append, while it is under way.
+    appending: Option<oneshot::Receiver<Appended>>,
     /// Since when there is something to store.
     dirty_since: Option<Duration>,
     /// When to publish again after the log was away.
@@ -152,6 +156,7 @@ enum Next {
     Fetched((Fetch, fetch::Fetched)),
     Singles(Result<Vec<Record>, LogError>),
     Settlements(Result<Vec<Record>, LogError>),
+    Appended(Appended),
     Call(crate::service::StatusCall),
     Time,
 }
@@ -199,15 +204,17 @@ impl Work {
             Ok(()) = self.controls.changed() => Next::Control,
             Ok(()) = self.clocks.changed() => Next::Time,
             records = self.readers.suppression.next(READ_MAX), if reads => Next::Suppression(records),
+            appended = publish::answer(&mut self.appending) => Next::Appended(appended),
             next = next => next,
         };
         match next {
             Next::Lease(change) => self.leases(change).await,
             Next::Control => self.hear(),
             Next::Suppression(records) => self.read_suppression(records),
-            Next::Fetched(fetched) => self.fetched(fetched),
+            Next::Fetched(fetched) => self.fetched_all(fetched),
             Next::Singles(records) => self.read_singles(records).await,
             Next::Settlements(records) => self.read_settlements(records).await,
+            Next::Appended(appended) => self.appended(appended),
             Next::Call(call) => {
                 let status = self.engine.status(self.now());
                 // The caller may have gone.
@@ -223,13 +230,15 @@ impl Work {
         self.load().await;
         self.look_ready();
         self.engine.hear_clock(self.ctx.clocks().agree());
+        self.engine.hear_log(self.appending.is_some());
         let more = self.engine.run(self.now());
         self.fetch();
-        let stored = self.commit_if_due().await;
-        let said = stored && self.publish().await;
+        if self.commit_if_due().await {
+            self.publish();
+        }
         self.fetch();
         self.retain().await;
-        more || said
+        more
     }
 
     fn now(&self) -> Now {
@@ -244,7 +253,7 @@ impl Work {
         let until = |at: Duration| at.saturating_sub(now.mono);
         let flush = self.dirty_since.map(|since| until(since + FLUSH_WAIT));
         let loads = self.loading.values().map(|&(_, at)| until(at)).min();
-        let retry = (!self.outgoing.is_empty()).then(|| until(self.retry_at));
+        let retry = (!self.outgoing.is_empty() && self.appending.is_none()).then(|| until(self.retry_at));
         let behind = (!self.behind.is_empty()).then_some(RETRY_WAIT);
         let later = |at: Duration| (at > now.mono).then(|| until(at));
         let (reads, singles) = (later(self.read_at), later(self.singles_at));
@@ -323,8 +332,11 @@ impl Work {
 
     /// Stores and says what is left, then gives the leases back.
     async fn stop(mut self) {
+        self.published().await;
         self.dirty_since = Some(Duration::ZERO);
-        if self.commit_if_due().await && self.publish().await && self.engine.has_changes() {
+        if self.commit_if_due().await {
+            self.publish();
+            self.published().await;
             self.dirty_since = Some(Duration::ZERO);
             self.commit_if_due().await;
         }

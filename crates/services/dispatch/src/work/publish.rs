@@ -3,6 +3,7 @@
 //! Must stay true: after any doubt about a transaction everything it touched is dropped and read again; a record that was
 //! not acknowledged is appended again until it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use loa_contract::convert;
@@ -12,9 +13,13 @@ use loa_ports::store::StoreError;
 use loa_ports::store::dispatch::Commit;
 use loa_runtime::record::append_to;
 use loa_runtime::telemetry::continue_trace;
+use tokio::sync::oneshot;
 
 use super::{FLUSH_WAIT, RETRY_WAIT, Work};
 use crate::core::{Outgoing, Said};
+
+/// What the log said of an append.
+pub(super) type Appended = Result<(), LogError>;
 
 impl Work {
     /// Commits if rows wait for it, or if changes have waited long enough; `false` if it failed.
@@ -59,31 +64,45 @@ impl Work {
         }
     }
 
-    /// Appends what is due; whether anything was said.
-    pub(super) async fn publish(&mut self) -> bool {
-        if self.engine.has_new_rows() || (!self.outgoing.is_empty() && self.ctx.monotonic() < self.retry_at) {
-            return false;
+    /// Begins to append what is due, unless an append is under way: rows are stored while the log takes those before them.
+    pub(super) fn publish(&mut self) {
+        if self.appending.is_some() || self.engine.has_new_rows() {
+            return;
+        }
+        if !self.outgoing.is_empty() && self.ctx.monotonic() < self.retry_at {
+            return;
         }
         if self.outgoing.is_empty() {
             self.outgoing = self.engine.outgoing(self.now());
         }
         if self.outgoing.is_empty() {
-            return false;
+            return;
         }
-        match self
-            .log
-            .append(self.outgoing.iter().map(|outgoing| append(outgoing, self.trace(outgoing))).collect())
-            .await
-        {
-            Ok(_) => {
+        let records = self.outgoing.iter().map(|outgoing| append(outgoing, self.trace(outgoing))).collect();
+        let (log, (tell, answer)) = (Arc::clone(&self.log), oneshot::channel());
+        self.ctx.spawn("dispatch append", async move {
+            // The loop may have ended.
+            tell.send(log.append(records).await.map(drop)).unwrap_or_default();
+        });
+        self.appending = Some(answer);
+    }
+
+    /// Waits for the append that is under way.
+    pub(super) async fn published(&mut self) {
+        if self.appending.is_some() {
+            let appended = answer(&mut self.appending).await;
+            self.appended(appended);
+        }
+    }
+
+    /// The log has answered.
+    pub(super) fn appended(&mut self, appended: Appended) {
+        match appended {
+            Ok(()) => {
                 let records = std::mem::take(&mut self.outgoing);
                 self.engine.published(&records, self.now());
-                true
             }
-            Err(error) => {
-                self.not_published(&error);
-                false
-            }
+            Err(error) => self.not_published(&error),
         }
     }
 
@@ -109,6 +128,14 @@ impl Work {
         self.retry_at = Duration::ZERO;
         self.engine.published(&records, self.now());
     }
+}
+
+/// The answer to an append, once it is there; never if there is none.
+pub(super) async fn answer(appending: &mut Option<oneshot::Receiver<Appended>>) -> Appended {
+    let Some(answer) = appending else { return std::future::pending().await };
+    let appended = answer.await;
+    *appending = None;
+    appended.unwrap_or_else(|_| Err(LogError::Away { why: "the append ended without an answer".to_owned() }))
 }
 
 fn append(outgoing: &Outgoing, traceparent: Option<String>) -> Append {

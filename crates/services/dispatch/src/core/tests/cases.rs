@@ -9,7 +9,7 @@ use loa_domain::state::RecipientState;
 use uuid::Uuid;
 
 use super::gateway::Manner;
-use super::world::{World, chunk};
+use super::world::{Fate, World, chunk};
 use crate::core::SECOND_US;
 
 fn serve_all(world: &mut World, manner: Manner) {
@@ -59,6 +59,27 @@ fn a_wrong_clock_releases_no_bulk() {
         world.engine.hear_clock(true);
         world.settle_down();
         assert_eq!(offered(&world), 5, "{lane}: set right, released then");
+    }
+}
+
+#[test]
+fn while_the_log_is_behind_only_urgent_rows_are_stored_ahead_of_it() {
+    for (lane, runs_ahead) in [(Lane::Bulk, false), (Lane::Normal, false), (Lane::Urgent, true)] {
+        let mut world = World::new(lane, &[5; 20], 100_000.0);
+        while world.records.is_empty() {
+            world.turn(Fate::LogIsSlow);
+        }
+        // The rows after those that the log is taking.
+        while offered(&world) == 5 * world.records.len() {
+            world.turn(Fate::LogIsSlow);
+        }
+        let before = offered(&world);
+        for _ in 0..20 {
+            world.turn(Fate::LogIsSlow);
+        }
+        assert_eq!(offered(&world) > before, runs_ahead, "{lane}");
+        world.settle_down();
+        assert_eq!(offered(&world), 100, "{lane}: the log is there, the rest is released");
     }
 }
 

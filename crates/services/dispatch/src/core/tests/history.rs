@@ -42,6 +42,7 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         6 => Just(Fate::Lives),
         1 => Just(Fate::DiesBeforeCommit),
         1 => Just(Fate::DiesBeforePublish),
+        2 => Just(Fate::LogIsSlow),
         1 => Just(Fate::DiesAfterPublish),
     ];
     prop_oneof![

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::gateway::{Gateways, Manner};
 use super::store::Store;
-use crate::core::{ChunkData, Engine, Fetch, Head, Now, Rules, SECOND_US, Said, Settled};
+use crate::core::{ChunkData, Engine, Fetch, Head, Now, Outgoing, Rules, SECOND_US, Said, Settled};
 
 pub(super) const START_US: i64 = 1_763_960_400 * SECOND_US; // noon in Viet Nam
 pub(super) const FREEZE: FreezeId = FreezeId(Uuid::from_u128(2));
@@ -35,6 +35,8 @@ pub(super) enum Fate {
     DiesBeforePublish,
     /// After publishing, before it has noted that.
     DiesAfterPublish,
+    /// The log takes what is appended and does not say so before another fate.
+    LogIsSlow,
 }
 
 pub(super) struct World {
@@ -49,6 +51,8 @@ pub(super) struct World {
     pub(super) settlements: BTreeMap<Shard, Vec<event::SliceSettled>>,
     pub(super) blocks: BTreeMap<Shard, Vec<event::Block>>,
     read: BTreeMap<Shard, (usize, usize)>,
+    /// Appended, and not yet acknowledged.
+    appending: Vec<Outgoing>,
     /// What dispatch said of each recipient.
     pub(super) words: BTreeMap<(ChunkKey, u16), BTreeSet<RecipientState>>,
     /// Address hashes of single sends whose acceptance was told.
@@ -97,6 +101,7 @@ impl World {
             settlements: BTreeMap::new(),
             blocks: BTreeMap::new(),
             read: BTreeMap::new(),
+            appending: Vec::new(),
             words: BTreeMap::new(),
             accepted: BTreeSet::new(),
             rules,
@@ -112,6 +117,7 @@ impl World {
     /// A new process takes the shards over.
     pub(super) fn restart(&mut self) {
         self.engine = Engine::new(self.rules, HashKey::new([1; 16]));
+        self.appending.clear();
         self.tell();
         for shard in Self::shards() {
             let held = Held { kind: "shard".to_owned(), number: shard.number(), epoch: 1 };
@@ -240,6 +246,11 @@ impl World {
     /// One turn of the loop: run, commit, publish; whether anything happened.
     pub(super) fn turn(&mut self, fate: Fate) -> bool {
         let mut busy = self.fetch();
+        if fate != Fate::LogIsSlow {
+            let appended = std::mem::take(&mut self.appending);
+            self.engine.published(&appended, self.now);
+        }
+        self.engine.hear_log(!self.appending.is_empty());
         busy |= self.engine.run(self.now);
         self.check_credit();
         if fate == Fate::DiesBeforeCommit {
@@ -256,6 +267,9 @@ impl World {
             return true;
         }
         busy |= self.fetch();
+        if !self.appending.is_empty() {
+            return true;
+        }
         let outgoing = self.engine.outgoing(self.now);
         busy |= !outgoing.is_empty();
         for record in &outgoing {
@@ -273,6 +287,10 @@ impl World {
         busy |= self.fetch();
         if fate == Fate::DiesAfterPublish {
             self.restart();
+            return true;
+        }
+        if fate == Fate::LogIsSlow {
+            self.appending = outgoing;
             return true;
         }
         self.engine.published(&outgoing, self.now);
