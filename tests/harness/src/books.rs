@@ -26,6 +26,8 @@ use crate::{Fault, fault, plan};
 const TOLD_MAX: usize = 20;
 /// How long receipts may go on changing a ledger that is compared.
 const STILL_LIMIT: Duration = Duration::from_secs(60);
+/// How long reading one line may take beside that.
+const READING: Duration = Duration::from_micros(50);
 
 /// One recipient as exported.
 #[derive(Debug, Clone)]
@@ -108,16 +110,16 @@ impl Books {
     pub async fn add(&mut self, users: &Users, id: &str) -> Result<(), Fault> {
         let campaign = plan::campaign(users, id).await?;
         let variants = campaign.freeze.iter().flat_map(|freeze| &freeze.variants);
-        let frozen = variants.map(|variant| (variant.variant, variant.frozen)).collect();
-        let (ledger, lines) =
-            wait_for("a ledger that stands still while its lines are read", STILL_LIMIT, async || {
-                let before = ledger(users, id).await?;
-                let lines = export(users, id).await?;
-                let after = ledger(users, id).await?;
-                let stands_still = before.variants == after.variants;
-                if stands_still { Ok(Some((after, lines))) } else { Err(fault(counts(&after))) }
-            })
-            .await?;
+        let frozen: BTreeMap<u32, u64> = variants.map(|variant| (variant.variant, variant.frozen)).collect();
+        let limit = STILL_LIMIT + READING * u32::try_from(frozen.values().sum::<u64>())?;
+        let (ledger, lines) = wait_for("a ledger that stands still while its lines are read", limit, async || {
+            let before = ledger(users, id).await?;
+            let lines = export(users, id).await?;
+            let after = ledger(users, id).await?;
+            let stands_still = before.variants == after.variants;
+            if stands_still { Ok(Some((after, lines))) } else { Err(fault(counts(&after))) }
+        })
+        .await?;
         self.pages.push(Page { id: id.to_owned(), lines, ledger, frozen });
         Ok(())
     }

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::secrets::CANARY;
 use crate::users::Users;
-use crate::wait::{patiently, wait_for};
+use crate::wait::{patiently, patiently_for, wait_for};
 use crate::{Fault, fault};
 
 /// The dataset of a site's people.
@@ -22,6 +22,8 @@ pub const DATASET: &str = "dan-cu";
 pub const UNIT: &str = "ubnd-ba-tri";
 /// How long a freeze may take.
 const FREEZE_LIMIT: Duration = Duration::from_secs(60);
+/// Ten million rows, on a machine that is slow.
+const IMPORT_LIMIT: Duration = Duration::from_secs(600);
 /// Bytes of one message of an import.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// A campaign's window reaches that far back and ahead, so that a turned clock stays in it.
@@ -199,7 +201,7 @@ pub async fn import_file(users: &Users, file: &[u8], dataset: &str) -> Result<au
         file_name: "people.csv".to_owned(),
         ..Default::default()
     };
-    patiently(async || import_once(users, file, start.clone()).await).await
+    patiently_for(IMPORT_LIMIT, async || import_once(users, file, start.clone()).await).await
 }
 
 async fn import_once(

@@ -42,15 +42,24 @@ pub async fn until(what: &str, limit: Duration, mut condition: impl AsyncFnMut()
 
 /// Makes a call again while the answer is UNAVAILABLE or ABORTED, as every client of a cluster must.
 pub async fn patiently<T>(call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
-    Ok(again_while(call, &[Code::Unavailable, Code::Aborted, Code::DeadlineExceeded]).await?)
+    patiently_for(PATIENCE, call).await
+}
+
+/// The same for a call that takes long itself.
+pub async fn patiently_for<T>(limit: Duration, call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
+    Ok(again_while(limit, call, &[Code::Unavailable, Code::Aborted, Code::DeadlineExceeded]).await?)
 }
 
 /// The answer to a call that is looked at, ABORTED too; made again only while nobody could answer.
 pub async fn answer<T>(call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Status> {
-    again_while(call, &[Code::Unavailable, Code::DeadlineExceeded]).await
+    again_while(PATIENCE, call, &[Code::Unavailable, Code::DeadlineExceeded]).await
 }
 
-async fn again_while<T>(mut call: impl AsyncFnMut() -> Result<T, Status>, codes: &[Code]) -> Result<T, Status> {
+async fn again_while<T>(
+    limit: Duration,
+    mut call: impl AsyncFnMut() -> Result<T, Status>,
+    codes: &[Code],
+) -> Result<T, Status> {
     let trying = async {
         loop {
             match call().await {
@@ -59,6 +68,6 @@ async fn again_while<T>(mut call: impl AsyncFnMut() -> Result<T, Status>, codes:
             }
         }
     };
-    let answered = tokio::time::timeout(PATIENCE, trying).await;
+    let answered = tokio::time::timeout(limit, trying).await;
     answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("the other side asked to try again for too long")))
 }
