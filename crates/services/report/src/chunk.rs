@@ -1,9 +1,11 @@
 //! One chunk of the ledger: where each of its recipients stands.
 //!
-//! Columns, not rows, so that a chunk of 500 packs into about 1 kB (zstd-1) and an update rewrites little.
+//! Columns, not rows, so that a chunk of 500 packs into about 1 kB (zstd-1) and an update rewrites little. In memory too a
+//! chunk is packed while nobody speaks of it: a process knows every campaign's chunks, and most of them rest.
 //!
 //! Must stay true: applying a word again changes nothing; counts follow from the states, never the other way round.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use loa_domain::hash::AddressHash;
@@ -68,8 +70,19 @@ pub(crate) struct Told {
 pub(crate) struct ChunkLedger {
     /// What never changes.
     pub facts: ChunkFacts,
-    entries: Vec<Entry>,
+    body: Body,
     counts: Counts,
+}
+
+/// A chunk's recipients in memory.
+#[derive(Debug, Clone)]
+enum Body {
+    /// Nobody has spoken of any of so many.
+    Untold(usize),
+    /// One by one.
+    Open(Vec<Entry>),
+    /// As in the store.
+    Packed(Box<[u8]>),
 }
 
 /// The stored blob cannot be read.
@@ -80,27 +93,63 @@ pub(crate) struct BadBlob(String);
 impl ChunkLedger {
     /// A chunk nobody has spoken of yet.
     pub(crate) fn new(facts: ChunkFacts) -> Self {
-        let entries = vec![Entry::START; facts.keys.len()];
-        let mut counts = Counts::default();
-        entries.iter().for_each(|entry| counts.add(entry));
-        Self { facts, entries, counts }
+        let mut chunk = Self { body: Body::Untold(facts.keys.len()), facts, counts: Counts::default() };
+        chunk.recount();
+        chunk
     }
 
     /// A chunk as stored.
     pub(crate) fn from_blob(facts: ChunkFacts, blob: &[u8]) -> Result<Self, BadBlob> {
         let mut chunk = Self::new(facts);
         if !blob.is_empty() {
-            chunk.entries = unpack(blob)?;
-            chunk.entries.resize(chunk.entries.len().max(chunk.facts.keys.len()), Entry::START);
-            chunk.grow(chunk.entries.len());
+            let mut entries = unpack(blob)?;
+            let (stored, known) = (entries.len(), chunk.facts.keys.len());
+            entries.resize(stored.max(known), Entry::START);
+            chunk.facts.keys.resize(entries.len(), AddressHash(0));
+            chunk.body = Body::Open(entries);
             chunk.recount();
+            if stored == chunk.facts.keys.len() {
+                chunk.body = Body::Packed(blob.into());
+            }
         }
         Ok(chunk)
     }
 
     /// The packed states.
     pub(crate) fn blob(&self) -> Result<Vec<u8>, BadBlob> {
-        pack(&self.entries)
+        match &self.body {
+            Body::Packed(blob) => Ok(blob.to_vec()),
+            Body::Untold(_) | Body::Open(_) => pack(&self.entries()),
+        }
+    }
+
+    /// Nobody has spoken of it for a while: it takes less room until somebody does.
+    pub(crate) fn rest(&mut self) {
+        if let Body::Open(entries) = &self.body
+            && let Ok(blob) = pack(entries)
+        {
+            self.body = Body::Packed(blob.into());
+        }
+    }
+
+    /// All recipients, by index.
+    pub(crate) fn entries(&self) -> Cow<'_, [Entry]> {
+        match &self.body {
+            Body::Untold(count) => vec![Entry::START; *count].into(),
+            Body::Open(entries) => entries.into(),
+            Body::Packed(blob) => unpack(blob).expect("what was packed here is unpacked").into(),
+        }
+    }
+
+    /// All recipients, to be changed.
+    fn opened(&mut self) -> &mut Vec<Entry> {
+        if !matches!(self.body, Body::Open(_)) {
+            self.body = Body::Open(self.entries().into_owned());
+        }
+        match &mut self.body {
+            Body::Open(entries) => entries,
+            Body::Untold(_) | Body::Packed(_) => unreachable!("it was opened just before"),
+        }
     }
 
     /// Counts of this chunk.
@@ -109,8 +158,8 @@ impl ChunkLedger {
     }
 
     /// One recipient.
-    pub(crate) fn entry(&self, index: u16) -> Option<&Entry> {
-        self.entries.get(usize::from(index))
+    pub(crate) fn entry(&self, index: u16) -> Option<Entry> {
+        self.entries().get(usize::from(index)).copied()
     }
 
     /// The index of an address, if it is in this chunk.
@@ -130,8 +179,8 @@ impl ChunkLedger {
 
     /// Takes a word; whether anything changed.
     pub(crate) fn tell(&mut self, index: u16, told: Told) -> bool {
-        let Some(entry) = self.entries.get(usize::from(index)) else { return false };
-        let mut next = *entry;
+        let Some(entry) = self.opened().get(usize::from(index)).copied() else { return false };
+        let mut next = entry;
         next.repeated |= entry.known.repeated_by(told.word);
         if let Some(known) = entry.known.merge(told.word) {
             next.known = known;
@@ -157,16 +206,16 @@ impl ChunkLedger {
 
     /// A receipt of one part: final for the message when all parts are delivered, or at the first that failed.
     pub(crate) fn tell_part(&mut self, index: u16, part: u8, parts: u8, told: Told) -> bool {
-        let Some(entry) = self.entries.get(usize::from(index)) else { return false };
+        let Some(entry) = self.opened().get(usize::from(index)).copied() else { return false };
         if parts <= 1 || told.word.state != RecipientState::Delivered {
             let mut changed = false;
             if parts <= 1 && told.word.state == RecipientState::Delivered {
-                changed = self.replace(index, Entry { parts_delivered: 1, ..*entry });
+                changed = self.replace(index, Entry { parts_delivered: 1, ..entry });
             }
             return self.tell(index, told) || changed;
         }
         let bit = 1_u16.checked_shl(u32::from(part.saturating_sub(1))).unwrap_or(0);
-        let next = Entry { parts_delivered: entry.parts_delivered | bit, ..*entry };
+        let next = Entry { parts_delivered: entry.parts_delivered | bit, ..entry };
         let all = u32::from(parts) <= next.parts_delivered.count_ones();
         let changed = self.replace(index, next);
         if all { self.tell(index, told) || changed } else { changed }
@@ -178,20 +227,19 @@ impl ChunkLedger {
             entry.known.state == RecipientState::Submitted && entry.submitted_at_us < submitted_before_us
         };
         let late: Vec<u16> =
-            (0..).zip(&self.entries).filter(|(_, entry)| waiting(entry)).map(|(index, _)| index).collect();
+            (0..).zip(&*self.entries()).filter(|(_, entry)| waiting(entry)).map(|(index, _)| index).collect();
         let word = Word { state: RecipientState::Unknown, release_no: 0, own: false, receipt: true };
         let told = Told { word, reason: Reason::NoReceipt, at_us: now_us, parts: 0 };
         late.into_iter().map(|index| self.tell(index, told)).max().unwrap_or(false)
     }
 
     fn replace(&mut self, index: u16, next: Entry) -> bool {
-        let slot = &mut self.entries[usize::from(index)];
-        if *slot == next {
+        let before = std::mem::replace(&mut self.opened()[usize::from(index)], next);
+        if before == next {
             return false;
         }
-        self.counts.remove(slot);
-        *slot = next;
-        self.counts.add(slot);
+        self.counts.remove(&before);
+        self.counts.add(&next);
         true
     }
 
@@ -204,15 +252,26 @@ impl ChunkLedger {
         if self.facts.keys.len() < len {
             self.facts.keys.resize(len, AddressHash(0));
         }
-        while self.entries.len() < len {
-            self.entries.push(Entry::START);
-            self.counts.add(&Entry::START);
+        let known = self.len();
+        if known < len {
+            self.opened().resize(len, Entry::START);
+            (known..len).for_each(|_| self.counts.add(&Entry::START));
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.body {
+            Body::Untold(count) => *count,
+            Body::Open(entries) => entries.len(),
+            // Each has an address, if only one that is not told yet.
+            Body::Packed(_) => self.facts.keys.len(),
         }
     }
 
     fn recount(&mut self) {
-        self.counts = Counts::default();
-        self.entries.iter().for_each(|entry| self.counts.add(entry));
+        let mut counts = Counts::default();
+        self.entries().iter().for_each(|entry| counts.add(entry));
+        self.counts = counts;
     }
 }
 
@@ -367,6 +426,21 @@ mod tests {
             for index in 0..20 {
                 let (kept, read) = (ledger.entry(index).unwrap(), again.entry(index).unwrap());
                 prop_assert_eq!(kept, read);
+            }
+        }
+
+        #[test]
+        fn who_rests_between_words_knows_the_same(words in proptest::collection::vec((any_told(), any::<bool>()), 0..100)) {
+            let (mut awake, mut rested) = (chunk(20), chunk(20));
+            for ((index, word), rests) in words {
+                if rests {
+                    rested.rest();
+                }
+                prop_assert_eq!(rested.tell(index, word), awake.tell(index, word));
+                prop_assert_eq!(rested.give_up_waiting(2_000_000, 9_000_000), awake.give_up_waiting(2_000_000, 9_000_000));
+                prop_assert_eq!(rested.entries(), awake.entries());
+                prop_assert_eq!(rested.counts(), awake.counts());
+                prop_assert_eq!(rested.blob().unwrap(), awake.blob().unwrap());
             }
         }
 

@@ -96,9 +96,8 @@ impl Export {
 
 fn lines(chunk: &ChunkLedger, addresses: Option<&Vec<String>>, out: &mut String) {
     let channel = Channel::from_code(i32::from(chunk.facts.channel)).map_or("", Channel::name);
-    for at in 0..chunk.facts.keys.len() {
+    for (at, entry) in chunk.entries().iter().enumerate() {
         let Ok(index) = u16::try_from(at) else { return };
-        let Some(entry) = chunk.entry(index) else { continue };
         let id = MessageId { chunk: chunk.facts.key, index };
         let address = addresses.and_then(|all| all.get(at)).map(String::as_str).unwrap_or_default();
         out.push_str(&line(&id, channel, address, entry, &chunk.facts.account));

@@ -75,11 +75,11 @@ impl Replies {
     }
 
     /// Answers that are due, about `max` of them; `entry` says where a recipient stands.
-    pub(crate) fn answers<'a>(
+    pub(crate) fn answers(
         &mut self,
         max: usize,
         now_us: i64,
-        entry: impl Fn(ChunkKey, u16) -> Option<&'a Entry>,
+        entry: impl Fn(ChunkKey, u16) -> Option<Entry>,
     ) -> Vec<Answer> {
         let mut answers = Vec::new();
         while answers.len() < max {
@@ -87,7 +87,7 @@ impl Replies {
             for (index, row) in self.open.get(&key).into_iter().flatten() {
                 let Some(entry) = entry(key, *index) else { continue };
                 for state in due(row.told, entry.known.state) {
-                    answers.push(Answer { key, index: *index, state, append: result(row, state, entry, now_us) });
+                    answers.push(Answer { key, index: *index, state, append: result(row, state, &entry, now_us) });
                 }
             }
         }
@@ -249,29 +249,29 @@ mod tests {
         let delivered = entry(S::Delivered);
         let mut replies = Replies::default();
         replies.add(row(None));
-        let first = replies.answers(10, 0, |_, _| Some(&delivered));
+        let first = replies.answers(10, 0, |_, _| Some(delivered));
         let states: Vec<_> = first.iter().map(|answer| answer.state).collect();
         assert_eq!(states, [S::Open, S::Delivered]);
-        assert!(replies.answers(10, 0, |_, _| Some(&delivered)).is_empty(), "they are under way");
+        assert!(replies.answers(10, 0, |_, _| Some(delivered)).is_empty(), "they are under way");
         replies.not_told(&first);
-        let again = replies.answers(10, 0, |_, _| Some(&delivered));
+        let again = replies.answers(10, 0, |_, _| Some(delivered));
         assert_eq!(again.len(), 2);
         replies.told(&again);
         assert_eq!(replies.changes(), (vec![], vec![(row(None).key, 3)]), "answered to its end: the row goes");
         replies.flushed();
         replies.touch(row(None).key);
-        assert!(replies.answers(10, 0, |_, _| Some(&delivered)).is_empty());
+        assert!(replies.answers(10, 0, |_, _| Some(delivered)).is_empty());
     }
 
     #[test]
     fn a_crash_before_it_was_noted_tells_again() {
         let open = entry(S::Open);
         let mut stored = Replies::from_store(vec![row(None)]);
-        let told = stored.answers(10, 0, |_, _| Some(&open));
+        let told = stored.answers(10, 0, |_, _| Some(open));
         stored.told(&told);
         assert_eq!(stored.changes().0, [row(Some(S::Open))]);
         let mut lost = Replies::from_store(vec![row(None)]);
-        let again = lost.answers(10, 0, |_, _| Some(&open));
+        let again = lost.answers(10, 0, |_, _| Some(open));
         assert_eq!(again[0].append.headers, told[0].append.headers, "the same CloudEvents id");
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct ShardLedger {
     campaigns: HashMap<CampaignId, BTreeSet<ChunkKey>>,
     loaded: HashSet<CampaignId>,
     dirty: BTreeSet<ChunkKey>,
+    /// Written by the flush before, and perhaps at rest since.
+    written: BTreeSet<ChunkKey>,
     new: BTreeSet<ChunkKey>,
     newly_loaded: Vec<CampaignId>,
     singles: Vec<SingleRow>,
@@ -324,7 +326,12 @@ impl ShardLedger {
     /// The flush is stored.
     pub(crate) fn flushed(&mut self) {
         self.new.clear();
-        self.dirty.clear();
+        let dirty = std::mem::take(&mut self.dirty);
+        for key in std::mem::replace(&mut self.written, dirty).difference(&self.written) {
+            if let Some(chunk) = self.chunks.get_mut(key) {
+                chunk.rest();
+            }
+        }
         self.changed_campaigns.clear();
         self.singles.clear();
         self.replies.flushed();

@@ -306,7 +306,7 @@ impl Owner {
     fn memory(&self) -> Vec<(Vec<Entry>, Vec<u8>)> {
         let of = |chunk: u32| {
             let known = self.ledger.chunk(key(chunk)).expect("it was loaded");
-            let entries = (0..PEOPLE).map(|index| *known.entry(index).expect("it was frozen")).collect();
+            let entries = (0..PEOPLE).map(|index| known.entry(index).expect("it was frozen")).collect();
             (entries, known.counts().encode())
         };
         (0..CHUNKS).map(of).collect()
