@@ -107,14 +107,15 @@ impl Library {
         self.want(if single { Fetch::Single { key, shard } } else { Fetch::Chunks { first: key, count: 1, shard } });
     }
 
-    /// Asks for the next chunks of a source that are neither here nor coming, once they are half of those ahead: a call
-    /// that brings one chunk costs as much as one that brings several.
+    /// Asks for the next chunks of a source that are neither here nor coming: at once if it stands at one of them, else once
+    /// they are half of those ahead, since a call that brings one chunk costs as much as one that brings several.
     pub(crate) fn want_ahead(&mut self, source: &Source, shard: Shard, single: bool) {
         let missing = source.plan.iter().take(AHEAD).map(|planned| planned.key);
         let mut missing =
             missing.filter(|key| !self.held.contains_key(key) && !self.coming.contains(key)).collect::<VecDeque<_>>();
+        let stands_still = missing.front() == source.plan.front().map(|planned| &planned.key);
         let ends_soon = source.plan.len() <= AHEAD;
-        if missing.len() < AHEAD / 2 && !ends_soon {
+        if !stands_still && !ends_soon && missing.len() < AHEAD / 2 {
             return;
         }
         if single {
@@ -210,24 +211,46 @@ mod tests {
         );
     }
 
+    fn data(chunk: u32) -> Arc<ChunkData> {
+        Arc::new(ChunkData {
+            key: key(chunk),
+            shard: Shard::new(0).unwrap(),
+            account: AccountId::new("viet").unwrap(),
+            msisdns: vec![],
+            mailboxes: vec![],
+            slots: vec![],
+            parts: vec![],
+            hashes: vec![],
+            expires_us: vec![],
+            content_hash: None,
+            traceparent: None,
+        })
+    }
+
+    #[test]
+    fn what_stands_at_the_cursor_is_asked_for_alone() {
+        let shard = Shard::new(1).unwrap();
+        let mut source = Source::new(Channel::Sms, Lane::Bulk);
+        source.plan = (0..9).map(|chunk| Planned { key: key(chunk), size: 500 }).collect();
+        let mut library = Library::default();
+        (0..4).for_each(|chunk| library.put(data(chunk)));
+        // The oldest is pushed out first, and that is the one at the cursor.
+        library.drop(key(0));
+        library.want_ahead(&source, shard, false);
+        assert_eq!(library.wanted.drain(..).collect::<Vec<_>>(), [Fetch::Chunks { first: key(0), count: 1, shard }]);
+        library.put(data(0));
+        source.plan.pop_front();
+        library.want_ahead(&source, shard, false);
+        assert!(library.wanted.is_empty(), "the fourth ahead is asked for with the fifth");
+        source.plan.pop_front();
+        library.want_ahead(&source, shard, false);
+        assert_eq!(library.wanted.drain(..).collect::<Vec<_>>(), [Fetch::Chunks { first: key(4), count: 2, shard }]);
+    }
+
     #[test]
     fn holds_a_limited_number() {
         let (mut library, max) = (Library::default(), u32::try_from(HELD_MAX).unwrap());
-        for chunk in 0..max + 10 {
-            library.put(Arc::new(ChunkData {
-                key: key(chunk),
-                shard: Shard::new(0).unwrap(),
-                account: AccountId::new("viet").unwrap(),
-                msisdns: vec![],
-                mailboxes: vec![],
-                slots: vec![],
-                parts: vec![],
-                hashes: vec![],
-                expires_us: vec![],
-                content_hash: None,
-                traceparent: None,
-            }));
-        }
+        (0..max + 10).for_each(|chunk| library.put(data(chunk)));
         assert_eq!(library.held.len(), HELD_MAX);
         assert!(library.get(key(0)).is_none() && library.get(key(max)).is_some(), "the oldest went first");
     }
