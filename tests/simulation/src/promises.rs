@@ -10,6 +10,7 @@ use loa_contract::pb::event::v1 as event;
 use loa_domain::ids::{ChunkKey, SliceKey};
 use loa_domain::state::RecipientState;
 use loa_ports::store::claims::Intent;
+use loa_ports::store::dispatch::ReleaseRow;
 
 use crate::book::Page;
 use crate::campaign::Person;
@@ -61,7 +62,7 @@ pub(crate) fn rows_of_first(world: &World) -> Vec<String> {
     rows.reverse();
     rows.truncate(ROWS_SHOWN);
     let seconds = |us: i64| (us - world.wall_us(Duration::ZERO)) / 1_000_000;
-    let line = |row: &&loa_ports::store::dispatch::ReleaseRow| {
+    let line = |row: &&ReleaseRow| {
         let back = row.progress.returned.iter().find(|back| back.index == person.index);
         format!(
             "chunk {} index {} release {}: released at {} s, until {} s, returned {:?}, settled {}, in doubt {}",
@@ -79,12 +80,17 @@ pub(crate) fn rows_of_first(world: &World) -> Vec<String> {
     rows.iter().map(line).chain(arrivals.map(|arrival| format!("{arrival:?}"))).collect()
 }
 
-/// What the claims say of an index of a row.
-fn claim_of(world: &World, row: &loa_ports::store::dispatch::ReleaseRow, index: u16) -> String {
-    let Some(place) = row.mask.iter().position(|offered| offered == index) else { return String::new() };
+/// The slice of a row that holds an index.
+fn slice_of(row: &ReleaseRow, index: u16) -> Option<SliceKey> {
+    let place = row.mask.iter().position(|offered| offered == index)?;
     let slice = u16::try_from(place / usize::from(row.slice_length)).unwrap_or(u16::MAX);
+    Some(SliceKey { release: row.key, slice })
+}
+
+/// What the claims say of an index of a row.
+fn claim_of(world: &World, row: &ReleaseRow, index: u16) -> String {
     let claims = world.claims.tables();
-    let Some(claim) = claims.own.claims.get(&SliceKey { release: row.key, slice }) else {
+    let Some(claim) = slice_of(row, index).and_then(|slice| claims.own.claims.get(&slice)) else {
         return "; never claimed".to_owned();
     };
     let life = if world.ended().contains(&claim.incarnation) { "ended" } else { "alive" };
@@ -138,9 +144,7 @@ fn begun_and_left(world: &World, person: &Person) -> bool {
     let rows =
         dispatch.own.rows.values().filter(|row| row.key.chunk == person.chunk && row.mask.contains(person.index));
     rows.into_iter().any(|row| {
-        let Some(place) = row.mask.iter().position(|index| index == person.index) else { return false };
-        let slice = u16::try_from(place / usize::from(row.slice_length)).unwrap_or(u16::MAX);
-        let claim = claims.own.claims.get(&SliceKey { release: row.key, slice });
+        let claim = slice_of(row, person.index).and_then(|slice| claims.own.claims.get(&slice));
         claim.is_some_and(|claim| {
             claim.intent == Intent::Begun && claim.settlement.is_none() && ended.contains(&claim.incarnation)
         })
