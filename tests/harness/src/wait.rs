@@ -42,12 +42,13 @@ pub async fn until(what: &str, limit: Duration, mut condition: impl AsyncFnMut()
 
 /// Makes a call again while the answer is UNAVAILABLE or ABORTED, as every client of a cluster must.
 pub async fn patiently<T>(call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
-    patiently_for(PATIENCE, call).await
+    patiently_for(Duration::ZERO, call).await
 }
 
-/// The same for a call that takes long itself.
-pub async fn patiently_for<T>(limit: Duration, call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
-    Ok(again_while(limit, call, &[Code::Unavailable, Code::Aborted, Code::DeadlineExceeded]).await?)
+/// The same for a call that takes that long itself.
+pub async fn patiently_for<T>(itself: Duration, call: impl AsyncFnMut() -> Result<T, Status>) -> Result<T, Fault> {
+    let codes = [Code::Unavailable, Code::Aborted, Code::DeadlineExceeded];
+    Ok(again_while(PATIENCE + itself, call, &codes).await?)
 }
 
 /// The answer to a call that is looked at, ABORTED too; made again only while nobody could answer.
