@@ -217,19 +217,26 @@ fn hungry_nodes_take_the_rate_and_no_more() {
 #[test]
 fn who_takes_one_at_a_time_has_what_it_can_use_within_a_second() {
     #[track_caller]
-    fn check(rate: f64, lines: u32) {
-        let mut world = World::new(rate, 1);
-        world.nodes[0].taker = Taker::OneByOne(lines);
+    fn check(rate: f64, nodes: u32, lines: u32) {
+        let mut world = World::new(rate, nodes);
+        world.nodes.iter_mut().for_each(|node| node.taker = Taker::OneByOne(lines));
         world.run(SECOND, 1_000);
-        let can_use = (f64::from(lines) / TURN.as_secs_f64()).min(rate);
-        let used = world.share_of_rate(SECOND) * rate;
+        let can_use = (f64::from(nodes * lines) / TURN.as_secs_f64()).min(rate);
+        let used = world.share_of_rate(5 * SECOND) * rate;
         world.within_burst();
-        assert!(used >= 0.9 * can_use, "{used} of {can_use} parts a second by {lines} lines at {rate}/s");
+        assert!(
+            used >= 0.9 * can_use,
+            "{used} of {can_use} parts a second, {nodes} nodes of {lines} lines at {rate}/s"
+        );
+        let least = world.nodes.iter().map(|node| node.taken).min().unwrap();
+        assert!(least * nodes * 2 > world.taken, "{least} of {} on {nodes} nodes at {rate}/s", world.taken);
     }
-    check(1_000_000.0, 20);
-    check(1_000_000.0, 1);
-    check(5_000.0, 20);
-    check(500.0, 20);
+    for nodes in [1, 3] {
+        check(1_000_000.0, nodes, 20);
+        check(1_000_000.0, nodes, 1);
+        check(5_000.0, nodes, 20);
+        check(500.0, nodes, 20);
+    }
 }
 
 #[test]
