@@ -137,7 +137,7 @@ impl ChunkLedger {
         match &self.body {
             Body::Untold(count) => vec![Entry::START; *count].into(),
             Body::Open(entries) => entries.into(),
-            Body::Packed(blob) => unpack(blob).expect("what was packed here is unpacked").into(),
+            Body::Packed(blob) => unpack(blob).expect("it was packed here, or unpacked when it was read").into(),
         }
     }
 

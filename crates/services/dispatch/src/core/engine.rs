@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     pub(super) unaccepted: BTreeSet<(Shard, ChunkKey)>,
     /// This machine's clock is wrong: no bulk is released by its hours.
     pub(super) holds_bulk: bool,
+    /// Stored rows wait while the log takes others: nothing but urgent is released.
     pub(super) log_is_behind: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must stay true: urgent before normal before bulk, each with credit of its own; a row is cut only for an account that is
 //! bound, a campaign that runs within its hours, and a shard whose suppression list is complete; no bulk while this
-//! machine's clock is wrong.
+//! machine's clock is wrong; nothing but urgent while stored rows wait for the log.
 
 use std::sync::Arc;
 

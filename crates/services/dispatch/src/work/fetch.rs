@@ -61,7 +61,6 @@ impl Work {
             self.fetched(fetched);
             next = self.fetching.done.try_recv().ok();
         }
-        self.fetch();
     }
 
     fn fetched(&mut self, (fetch, fetched): (Fetch, Fetched)) {

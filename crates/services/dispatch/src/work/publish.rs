@@ -66,10 +66,8 @@ impl Work {
 
     /// Begins to append what is due, unless an append is under way: rows are stored while the log takes those before them.
     pub(super) fn publish(&mut self) {
-        if self.appending.is_some() || self.engine.has_new_rows() {
-            return;
-        }
-        if !self.outgoing.is_empty() && self.ctx.monotonic() < self.retry_at {
+        let waits = !self.outgoing.is_empty() && self.ctx.monotonic() < self.retry_at;
+        if self.appending.is_some() || self.engine.has_new_rows() || waits {
             return;
         }
         if self.outgoing.is_empty() {
