@@ -46,7 +46,7 @@ impl On {
         let (parts, options) = match self {
             Self::Embedded => (None, SiteOptions::process()),
             Self::Real => {
-                let parts = servers.get_or_try_init(async || Parts::lasting().await.map(Arc::new)).await?.clone();
+                let parts = servers.get_or_try_init(async || Parts::start(1).await.map(Arc::new)).await?.clone();
                 let options = parts.alone().await?;
                 (Some(parts), options)
             }

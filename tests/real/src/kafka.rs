@@ -40,13 +40,9 @@ const CLUSTER: &str = "bG9hLXJlYWwtdGVzdHMhIQ";
 pub const USER: &str = "loa";
 /// Its password.
 pub const PASSWORD: &str = "a-password-of-tests";
-/// A small virtual machine that starts quickly.
-const QUICK: [&str; 5] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
-/// One that is fast in the long run: what Kafka's own script gives to it.
-const LASTING: [&str; 5] =
-    ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"];
-/// Options of a virtual machine.
-type Java = &'static [&'static str];
+/// A virtual machine that starts quickly and compiles once, lightly. Kafka's own script lets it compile a second time: that
+/// takes half a core for the first minute under load and longer than a bench runs (37 µs of the broker a text, 13 so).
+const JAVA: [&str; 5] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
 const LOGGING: &str = "\
 rootLogger.level = warn
 rootLogger.appenderRef.out.ref = out
@@ -70,7 +66,6 @@ log.cleaner.backoff.ms=100
 #[derive(Debug)]
 pub struct Kafka {
     nodes: Vec<Node>,
-    java: Java,
     client: Tls,
 }
 
@@ -106,20 +101,15 @@ impl Kafka {
 
     /// One node that drops and compacts old records as soon as it may.
     pub async fn start_sweeping() -> Result<Self, Fault> {
-        Self::start_with(1, SWEEPING, &QUICK).await
+        Self::start_with(1, SWEEPING).await
     }
 
     /// So many nodes; returns when all of them serve.
     pub async fn start_nodes(count: usize) -> Result<Self, Fault> {
-        Self::start_with(count, "", &QUICK).await
+        Self::start_with(count, "").await
     }
 
-    /// One node that is fast once it is warm, as in an installation.
-    pub async fn start_lasting() -> Result<Self, Fault> {
-        Self::start_with(1, "", &LASTING).await
-    }
-
-    async fn start_with(count: usize, more: &str, java: Java) -> Result<Self, Fault> {
+    async fn start_with(count: usize, more: &str) -> Result<Self, Fault> {
         let ports = (0..count).map(|_| Ports::free()).collect::<Result<Vec<_>, _>>()?;
         let authority = Authority::new()?;
         let node = authority.vouches_for(&[HOST])?;
@@ -134,12 +124,12 @@ impl Kafka {
         }
         for formatted in formats.join_all().await {
             let (at, folder) = formatted?;
-            let command = command(&folder, java)?;
+            let command = command(&folder)?;
             nodes.push(Node { server: Server::start(NAME, folder, command)?, ports: ports[at], starts: 1 });
         }
         nodes.sort_by_key(|node| ports.iter().position(|ports| ports.client == node.ports.client));
         let client = client_of(&authority, nodes[0].server.folder())?;
-        let mut kafka = Self { nodes, java, client };
+        let mut kafka = Self { nodes, client };
         for node in &mut kafka.nodes {
             node.ready().await?;
         }
@@ -214,7 +204,7 @@ impl Kafka {
     /// Starts a killed or stopped node on its folder and ports; returns when it serves.
     pub async fn start_again(&mut self, node: usize) -> Result<(), Fault> {
         let node = &mut self.nodes[node];
-        let command = command(node.server.folder(), self.java)?;
+        let command = command(node.server.folder())?;
         node.server.start_again(command)?;
         node.starts += 1;
         node.ready().await
@@ -261,20 +251,20 @@ impl Ports {
     }
 }
 
-fn java(folder: &Path, options: Java) -> Result<Command, Fault> {
+fn java(folder: &Path) -> Result<Command, Fault> {
     let place = installed(NAME)?;
     let jars = place.join("*");
     let jars = jars.to_str().ok_or_else(|| fault("the folder of the jars is no text"))?.to_owned();
     let mut command = Command::new("java");
     // Its classes as the virtual machine holds them; where they are not, or not of this machine, it loads them.
     command.arg(format!("-XX:SharedArchiveFile={}", place.with_extension("jsa").display()));
-    command.args(options).arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()));
+    command.args(JAVA).arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.properties").display()));
     command.args(["-cp", &jars]);
     Ok(command)
 }
 
-fn command(folder: &Folder, options: Java) -> Result<Command, Fault> {
-    let mut command = java(folder.path(), options)?;
+fn command(folder: &Folder) -> Result<Command, Fault> {
+    let mut command = java(folder.path())?;
     command.arg("kafka.Kafka").arg(folder.path().join("server.properties"));
     Ok(command)
 }
@@ -289,7 +279,7 @@ fn client_of(authority: &Authority, folder: &Folder) -> Result<Tls, Fault> {
 
 /// Makes the empty storage of a node and the user that logs in.
 fn format(folder: &Folder) -> Result<(), Fault> {
-    let mut command = java(folder.path(), &QUICK)?;
+    let mut command = java(folder.path())?;
     command.args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--config"]);
     command.arg(folder.path().join("server.properties"));
     command.args(["--add-scram", &format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]")]);

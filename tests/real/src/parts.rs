@@ -52,16 +52,8 @@ pub struct Place {
 impl Parts {
     /// Starts all of them, with so many brokers.
     pub async fn start(brokers: usize) -> Result<Self, Fault> {
-        Self::with(Kafka::start_nodes(brokers)).await
-    }
-
-    /// The same with one broker that is fast once it is warm, to measure on.
-    pub async fn lasting() -> Result<Self, Fault> {
-        Self::with(Kafka::start_lasting()).await
-    }
-
-    async fn with(kafka: impl Future<Output = Result<Kafka, Fault>>) -> Result<Self, Fault> {
-        let (kafka, postgres, redis) = tokio::try_join!(kafka, Postgres::start(), Redis::start())?;
+        let (kafka, postgres, redis) =
+            tokio::try_join!(Kafka::start_nodes(brokers), Postgres::start(), Redis::start())?;
         Ok(Self { kafka, postgres, redis, places: AtomicU32::new(0) })
     }
 
