@@ -3,6 +3,8 @@
 //! Must stay true: what a flush writes (blobs, totals, offsets) is one transaction under the fence of its shards, so
 //! reading goes on exactly where the state stands.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use loa_domain::hash::AddressHash;
 use loa_domain::ids::{CampaignId, ChunkKey};
@@ -25,7 +27,8 @@ pub struct ChunkFacts {
     /// Loa-domain `Channel` code.
     pub channel: u8,
     /// Its recipients' address hashes, by index. Ascending for frozen chunks; by arrival for single sends.
-    pub keys: Vec<AddressHash>,
+    /// Held once by who keeps the chunk and who writes it: ten million people's are 80 MB.
+    pub keys: Arc<[AddressHash]>,
 }
 
 /// A chunk's state, encoded by the ledger.

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::iter::repeat_n;
+use std::sync::Arc;
 
 use loa_domain::hash::AddressHash;
 use loa_domain::state::{Known, Reason, RecipientState, Word};
@@ -105,7 +107,7 @@ impl ChunkLedger {
             let mut entries = unpack(blob)?;
             let (stored, known) = (entries.len(), chunk.facts.keys.len());
             entries.resize(stored.max(known), Entry::START);
-            chunk.facts.keys.resize(entries.len(), AddressHash(0));
+            chunk.note_nobody(stored);
             chunk.body = Body::Open(entries);
             chunk.recount();
             if stored == chunk.facts.keys.len() {
@@ -171,10 +173,12 @@ impl ChunkLedger {
     /// Makes room for an index (single sends tell their recipients one by one) and notes its address.
     pub(crate) fn note_address(&mut self, index: u16, hash: AddressHash) -> bool {
         self.grow(usize::from(index) + 1);
-        let slot = &mut self.facts.keys[usize::from(index)];
-        let new = *slot != hash;
-        *slot = hash;
-        new
+        let at = usize::from(index);
+        let is_new = self.facts.keys[at] != hash;
+        if is_new {
+            Arc::make_mut(&mut self.facts.keys)[at] = hash;
+        }
+        is_new
     }
 
     /// Takes a word; whether anything changed.
@@ -249,13 +253,19 @@ impl ChunkLedger {
     }
 
     fn grow(&mut self, len: usize) {
-        if self.facts.keys.len() < len {
-            self.facts.keys.resize(len, AddressHash(0));
-        }
+        self.note_nobody(len);
         let known = self.len();
         if known < len {
             self.opened().resize(len, Entry::START);
             (known..len).for_each(|_| self.counts.add(&Entry::START));
+        }
+    }
+
+    /// Up to so many recipients have an address, if only one that is not told yet.
+    fn note_nobody(&mut self, len: usize) {
+        let keys = &mut self.facts.keys;
+        if keys.len() < len {
+            *keys = keys.iter().copied().chain(repeat_n(AddressHash(0), len - keys.len())).collect();
         }
     }
 

@@ -6,6 +6,7 @@
 mod unmatched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use loa_contract::convert::{self, BadRecord};
 use loa_contract::pb::event::v1 as event;
@@ -271,7 +272,7 @@ impl ShardLedger {
             shard: self.shard,
             account: account.to_owned(),
             channel,
-            keys: Vec::new(),
+            keys: Arc::default(),
         });
     }
 
@@ -487,7 +488,7 @@ pub(crate) mod tests {
         ledger.take_outcomes(&accepted(None), &nobody).unwrap();
         let flush = ledger.flush(0).unwrap();
         assert_eq!(flush.singles.len(), 1);
-        assert_eq!(flush.chunks[0].keys, [AddressHash(0), AddressHash(77)]);
+        assert_eq!(*flush.chunks[0].keys, [AddressHash(0), AddressHash(77)]);
         ledger.flushed();
         assert!(ledger.answers(10, 0).is_empty(), "asked for by gRPC");
     }
