@@ -18,23 +18,28 @@ use crate::single_sends::{approved_notice, request, send};
 
 /// Receipts of the burst; a long run takes 5,000,000.
 const BURST: u64 = 30_000;
+/// Parts a second, or what hands over the burst's texts in 100 seconds.
 const RATE: u32 = 4_000;
+const BURST_SECONDS: u64 = 100;
 /// Urgent texts during the burst.
 const URGENT: u64 = 40;
-/// Texts of the bulk between two of them.
-const BETWEEN: u64 = 100;
+/// Of the bulk's texts of a second, this share goes out between two of them.
+const BETWEEN_SHARE: u32 = 40;
 /// An urgent text is handed over so long after its acceptance, at most: everything is on one machine here.
 const URGENT_US: u64 = 2_000_000;
 const MEMORY_MIB: u64 = 512;
+/// All texts are taken within this, and a second more for so many.
 const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT_TEXTS: u64 = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs servers: make test-real"]
 async fn witness_a_burst_of_receipts_delays_nothing_urgent_and_is_not_lost() -> TestResult {
     let burst = count("LOA_RECEIPTS_BURST", BURST);
+    let rate = RATE.max(u32::try_from(burst / BURST_SECONDS)?);
     let world = World::start().await?;
     let held = Receipts { held: true, ..Receipts::default() };
-    let mut site = world.place.site().receipts(held).rate(RATE).start().await?;
+    let mut site = world.place.site().receipts(held).rate(rate).start().await?;
     let people = site.people(burst + URGENT).await?;
     let notice = approved_notice(site.users()).await?;
     let first = site.running(&texts()).await?;
@@ -44,13 +49,13 @@ async fn witness_a_burst_of_receipts_delays_nothing_urgent_and_is_not_lost() -> 
     // Another text, so that nobody's two messages are alike.
     let other = format!("Tin thu hai: {{ten}} oi, moi ba con den du. {CANARY}");
     let bulk = site.running(&Plan { title: "Tin thu hai".to_owned(), sms: Some(other), ..texts() }).await?;
-    site.accepted(burst + URGENT + u64::from(RATE)).await?;
+    site.accepted(burst + URGENT + u64::from(rate)).await?;
     site.sims.smsc.set_receipts(Receipts::default());
     let mut accepted_us = HashMap::new();
     for person in burst..burst + URGENT {
         send(site.users(), &request(&notice, &people, person)).await?;
         accepted_us.insert(people.msisdn(person).to_string(), unix_us());
-        site.accepted(site.sims.accepted().0 + BETWEEN).await?;
+        site.accepted(site.sims.accepted().0 + u64::from(rate / BETWEEN_SHARE)).await?;
     }
     let acknowledged = site.sims.smsc.stats().receipts_acknowledged;
     for id in [&first, &bulk] {
@@ -86,7 +91,8 @@ async fn witness_a_burst_of_receipts_delays_nothing_urgent_and_is_not_lost() -> 
 
 /// Waits until every text of a campaign was taken and has no receipt.
 async fn submitted(site: &Site, id: &str, people: u64) -> Result<(), Fault> {
-    wait_for("every text was taken", LIMIT, async || {
+    let limit = LIMIT + Duration::from_secs(people / LIMIT_TEXTS);
+    wait_for("every text was taken", limit, async || {
         let ledger = site.ledger(id).await?;
         let submitted: u64 = ledger.variants.iter().map(|one| one.submitted).sum();
         if submitted == people { Ok(Some(())) } else { Err(fault(books::counts(&ledger))) }
