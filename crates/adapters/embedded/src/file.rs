@@ -33,6 +33,8 @@ const CHECKPOINT_PAGES: u32 = 1_000;
 /// The write-ahead file is cut back to this after a checkpoint, in bytes.
 const JOURNAL_BYTES: u32 = 64 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
+/// Page cache of one reader, in KiB (negative = KiB, not pages): what is read is read once.
+const READER_CACHE_KIB: &str = "-256";
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
@@ -132,7 +134,12 @@ impl File {
             .max_lifetime(None)
             .idle_timeout(None)
             .test_before_acquire(false)
-            .connect_lazy_with(self.options().pragma("query_only", "on").thread_name(|n| format!("log reader {n}")))
+            .connect_lazy_with(
+                self.options()
+                    .pragma("cache_size", READER_CACHE_KIB)
+                    .pragma("query_only", "on")
+                    .thread_name(|n| format!("log reader {n}")),
+            )
     }
 
     /// The writer's connection to a file with all tables and topics, and what it holds.

@@ -23,8 +23,10 @@ const READERS: u32 = 3;
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a connection of its own process.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
-/// Page cache of one connection, in KiB (negative = KiB, not pages).
-const CACHE_KIB: &str = "-4096";
+/// Page cache of the writer, in KiB (negative = KiB, not pages).
+const CACHE_KIB: &str = "-2048";
+/// Page cache of one reader: few rows are read twice, and the machine keeps the file's pages for all connections.
+const READER_CACHE_KIB: &str = "-256";
 /// Attempts at opening a file that another process is just making.
 const OPEN_TRIES: u32 = 20;
 
@@ -62,7 +64,8 @@ impl File {
 
     fn of(path: &Path, options: SqliteConnectOptions) -> Self {
         let writer = pool(1).connect_lazy_with(options.clone());
-        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
+        let readers =
+            pool(READERS).connect_lazy_with(options.pragma("cache_size", READER_CACHE_KIB).pragma("query_only", "on"));
         Self { writer, readers, path: Arc::new(path.to_owned()) }
     }
 
