@@ -21,6 +21,9 @@ const PEOPLE: u64 = 300_000;
 /// Texts of the raw engine.
 const RAW_TEXTS: u64 = 1_000_000;
 const WINDOW: u32 = 100;
+/// Binds of the account, as a carrier gives to who sends much. One bind waits for the carrier's answers, which come late where
+/// servers share its two cores.
+const BINDS: u32 = 4;
 const CONNECTIONS: u32 = 20;
 /// How long the last receipts may take after everything was accepted.
 const RECEIPTS_LIMIT: Duration = Duration::from_secs(300);
@@ -64,6 +67,7 @@ pub(crate) fn fast(options: SiteOptions) -> SiteOptions {
         .set("sms.account.sim-a.prefixes", "[]")
         .set("sms.account.sim-a.partitions", "[\"0-62\"]")
         .set("sms.account.sim-a.window", WINDOW)
+        .set("sms.account.sim-a.binds", BINDS)
         .set("sms.account.sim-a.rate", 1_000_000)
         .set("sms.account.sim-b.prefixes", "[\"1\"]")
         .set("sms.account.sim-b.partitions", "[\"63\"]")
