@@ -34,7 +34,7 @@ const CHECKPOINT_PAGES: u32 = 1_000;
 const JOURNAL_BYTES: u32 = 64 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
 /// Page cache of one reader, in KiB (negative = KiB, not pages): what is read is read once.
-const READER_CACHE_KIB: &str = "-256";
+const READER_CACHE_KIB: &str = "-512";
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "

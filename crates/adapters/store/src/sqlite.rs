@@ -24,9 +24,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a connection of its own process.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
 /// Page cache of the writer, in KiB (negative = KiB, not pages).
-const CACHE_KIB: &str = "-2048";
+const CACHE_KIB: &str = "-4096";
 /// Page cache of one reader: few rows are read twice, and the machine keeps the file's pages for all connections.
-const READER_CACHE_KIB: &str = "-256";
+const READER_CACHE_KIB: &str = "-512";
 /// Attempts at opening a file that another process is just making.
 const OPEN_TRIES: u32 = 20;
 
