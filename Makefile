@@ -24,11 +24,11 @@ bench: ## Measures and writes target/bench/*.json (BENCH="spine|urgent|million e
 	@$(if $(findstring embedded,$(BENCH)),,tests/real/install &&) cargo build --release -p loa -p loa-bench && target/release/loa-bench bench $(BENCH)
 
 soak: ## Kills Loa, then what it stands on too, again and again under load; compares ledger and sinks (SEED=n: the same again)
-	@tests/real/install && cargo build -p loa && cargo build -p loa-bench
-	@cargo run -p loa-bench -- soak $(SEED)
-	@cargo run -p loa-bench -- soak-real $(SEED)
-	@cargo run -p loa-simulation -- 100000
-	@cargo run -p loa-bench -- millions
+	@tests/real/install && cargo build --release -p loa -p loa-bench -p loa-simulation
+	@target/release/loa-bench soak $(SEED)
+	@target/release/loa-bench soak-real $(SEED)
+	@target/release/loa-simulation 100000
+	@target/release/loa-bench millions
 
 fuzz: ## Feeds every parser with mutated input, then the rules with more random cases (TARGET=name, SECONDS=n each, CASES=n)
 	@cargo run -p loa-fuzz -- $(TARGET) $(if $(SECONDS),--seconds $(SECONDS)) && PROPTEST_CASES=$(or $(CASES),5000) cargo test --workspace --lib

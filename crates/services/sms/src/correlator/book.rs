@@ -21,6 +21,9 @@ pub(crate) const TELL_AFTER: [Duration; 3] =
 /// Receipts of one partition that go on waiting after they were told once, at most; over it the oldest are given up early.
 /// Before that nobody is: while references are read behind their receipts, many wait for a moment.
 const TOLD_WAITING_MAX: usize = 10_000;
+/// Places in the waiting lines of receipts that have found their reference since, at most beside as many as wait. A carrier
+/// that answers at once has most of its receipts wait for a moment, and a line is a minute long.
+const FOUND_IN_LINE_MAX: usize = 1_024;
 /// Carriers' clocks may differ from ours by this much.
 const CLOCK_SLACK_US: i64 = 3_600 * 1_000_000;
 const REFERENCE_US_MAX: i64 = RECEIPT_HOURS_MAX * 3_600 * 1_000_000;
@@ -247,6 +250,16 @@ impl Book {
         self.tickets += 1;
         self.parked.insert(key, (self.tickets, now, waiting));
         self.parking[0].push_back((now, key, self.tickets));
+        self.close_ranks();
+    }
+
+    /// Takes those out of the lines who have found their reference, once they are the greater part.
+    fn close_ranks(&mut self) {
+        let Self { parked, parking, .. } = self;
+        for line in parking.iter_mut().filter(|line| line.len() > 2 * parked.len() + FOUND_IN_LINE_MAX) {
+            line.retain(|(_, key, ticket)| parked.get(key).is_some_and(|(known, ..)| known == ticket));
+            line.shrink_to(2 * line.len() + FOUND_IN_LINE_MAX);
+        }
     }
 
     /// Receipts that have waited long enough to be told, or to be given up.
@@ -397,6 +410,18 @@ mod tests {
         assert_eq!(told(&mut book, 60), [(1, false)]);
         assert_eq!(refer(&mut book, &mut chunks, 7, &reference(1, SUBMITTED), 1).len(), 1);
         assert_eq!(told(&mut book, 9_999), []);
+    }
+
+    #[test]
+    fn who_found_its_reference_keeps_no_place_in_line() {
+        let (mut book, mut chunks) = (Book::default(), Chunks::default());
+        book.park(0, receipt(0, SUBMITTED), Duration::ZERO);
+        for key in 1..5_000 {
+            book.park(key, receipt(1, SUBMITTED), Duration::ZERO);
+            refer(&mut book, &mut chunks, key, &reference(1, SUBMITTED), 1);
+            assert!(book.parking[0].len() <= 2 * book.parked.len() + FOUND_IN_LINE_MAX + 2);
+        }
+        assert_eq!(told(&mut book, 60), [(0, false)], "who waits keeps its own");
     }
 
     #[test]
