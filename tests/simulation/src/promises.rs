@@ -16,8 +16,11 @@ use crate::book::Page;
 use crate::campaign::Person;
 use crate::world::World;
 
-/// After T0 and this, nothing leaves.
-const STOPS_WITHIN: Duration = Duration::from_secs(2);
+/// Nobody arrives so long after the campaign's end: what had left by then is not longer on its way.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
+/// Nothing leaves so long after T0 of a stop or an opt-out: a gateway that has not heard of it stops 1.5 s after it last asked.
+/// How long the carrier's line takes beyond that is nobody's promise.
+const LEAVES_WITHIN: Duration = Duration::from_millis(1_600);
 
 /// What of the ledger is not as it must be in the end, a sentence each.
 pub(crate) fn ledger_faults(world: &World) -> Vec<String> {
@@ -162,20 +165,21 @@ pub(crate) fn hand_over_faults(world: &World) -> Vec<String> {
         let place = format!("chunk {} index {}", person.chunk.chunk, person.index);
         faults.extend(page.wrong.iter().map(|why| format!("{place}: {why}")));
         for arrival in page.arrivals.iter().filter(|arrival| !arrival.was_frozen) {
-            let at = arrival.at;
-            let is_in =
-                |&(from, to): &(Duration, Option<Duration>)| at >= from + STOPS_WITHIN && to.is_none_or(|to| at < to);
+            let (left, at) = (arrival.left, arrival.at);
+            let is_in = |&(from, to): &(Duration, Option<Duration>)| {
+                left >= from + LEAVES_WITHIN && to.is_none_or(|to| left < to)
+            };
             if let Some((from, _)) = stops.iter().find(|stop| is_in(stop)) {
-                faults.push(format!("{place}: handed over at {at:?}, stopped at {from:?}"));
+                faults.push(format!("{place}: left at {left:?}, arrived at {at:?}, stopped at {from:?}"));
             }
-            let out = opted_out.iter().find(|(number, since)| *number == person.number && at >= *since + STOPS_WITHIN);
+            let is_out = |since: Duration| left >= since + LEAVES_WITHIN;
+            let out = opted_out.iter().find(|(number, since)| *number == person.number && is_out(*since));
             if let Some((_, since)) = out {
-                faults.push(format!("{place}: handed over at {at:?}, opted out at {since:?}"));
+                faults.push(format!("{place}: left at {left:?}, arrived at {at:?}, opted out at {since:?}"));
             }
             // The end is known beforehand, so nothing leaves from then on; what has left may be under way a while.
-            let left = arrival.left;
             let is_over = |at: Duration| world.wall_us(at) >= facts.last_us();
-            if is_over(left) || at >= STOPS_WITHIN && is_over(at - STOPS_WITHIN) {
+            if is_over(left) || at >= ARRIVES_WITHIN && is_over(at - ARRIVES_WITHIN) {
                 faults.push(format!("{place}: left at {left:?}, arrived at {at:?}, after the campaign's time"));
             }
         }
