@@ -167,6 +167,7 @@ impl Correlator {
             Change::Lost(held) => {
                 self.references.unassign(held.number);
                 self.receipts.unassign(held.number);
+                self.outcomes.forget(held.number);
                 if let Some(partition) = self.partitions.remove(&held.number) {
                     partition.book.close(&mut self.chunks);
                 }

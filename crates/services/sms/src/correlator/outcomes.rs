@@ -58,6 +58,12 @@ impl Outcomes {
         self.count
     }
 
+    /// The partition is somebody else's: what is told of its receipts finishes none. If it comes back, they are read again and
+    /// counted anew.
+    pub(crate) fn forget(&mut self, partition: u32) {
+        self.receipts.retain(|(of, _)| *of != partition);
+    }
+
     /// The records to append.
     pub(crate) fn records(&self) -> Vec<Append> {
         let of_shard = |(&shard, found): (&u32, &Vec<Match>)| -> Vec<Append> {

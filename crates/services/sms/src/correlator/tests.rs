@@ -47,14 +47,19 @@ impl World {
         Self { log: Arc::new(log), claims, clock: FakeClock::new(), _directory: directory }
     }
 
+    async fn correlator(&self, ctx: &Ctx, log: Arc<dyn Log>) -> Correlator {
+        let accounts = vec![AccountId::new(ACCOUNT).unwrap()];
+        let unmatched = Unmatched::new(ctx, &accounts);
+        Correlator::new(ctx, log, self.claims.clone(), accounts, unmatched).await.unwrap()
+    }
+
     async fn start(&self, log: Arc<dyn Log>) -> Running {
         let ctx = Ctx::test(self.clock.clone(), "one");
-        let accounts = vec![AccountId::new(ACCOUNT).unwrap()];
-        let unmatched = Unmatched::new(&ctx, &accounts);
-        let correlator = Correlator::new(&ctx, log, self.claims.clone(), accounts, unmatched.clone()).await.unwrap();
+        let correlator = self.correlator(&ctx, log).await;
+        let unmatched = correlator.unmatched.clone();
         let (changes, changed) = mpsc::channel(64);
         for number in 0..ReceiptsTopic::SPEC.partitions {
-            changes.send(Change::Gained(Held { kind: LEASE.to_owned(), number, epoch: 1 })).await.unwrap();
+            changes.send(Change::Gained(held(number))).await.unwrap();
         }
         let (over, ended) = oneshot::channel::<()>();
         let task = ctx.spawn("correlator", correlator.run(changed, async move { drop(ended.await) }));
@@ -83,13 +88,20 @@ impl World {
     }
 
     async fn receipt(&self, id: &str, state: u32) {
+        self.receipts(&[id], state).await;
+    }
+
+    /// One record, of ids of one partition.
+    async fn receipts(&self, ids: &[&str], state: u32) {
         let done_at_us = loa_testkit::clock::MORNING_US + 1_000_000;
         let address_hash = u64::from(SHARD) << 58 | 7;
         let sender = "BENTRE".to_owned();
-        let receipt =
-            event::Receipt { id: id.to_owned(), state, done_at_us, address_hash, sender, ..Default::default() };
-        let receipts = event::Receipts { account: ACCOUNT.to_owned(), receipts: vec![receipt] };
-        let record = record::append::<ReceiptsTopic>(self.partition(id), bytes::Bytes::new(), &receipts);
+        let receipt = |&id: &&str| {
+            let (id, sender) = (id.to_owned(), sender.clone());
+            event::Receipt { id, state, done_at_us, address_hash, sender, ..Default::default() }
+        };
+        let receipts = event::Receipts { account: ACCOUNT.to_owned(), receipts: ids.iter().map(receipt).collect() };
+        let record = record::append::<ReceiptsTopic>(self.partition(ids[0]), bytes::Bytes::new(), &receipts);
         self.log.append(vec![record]).await.unwrap();
     }
 
@@ -123,6 +135,10 @@ impl Running {
         self.ctx.stop();
         drop(self.changes);
     }
+}
+
+fn held(number: u32) -> Held {
+    Held { kind: LEASE.to_owned(), number, epoch: 1 }
 }
 
 fn state(state: RecipientState) -> u32 {
@@ -164,6 +180,33 @@ async fn who_takes_over_reads_what_is_not_told_again() {
     eventually("and passed", async || world.watermark("B2").await == 1).await;
     running.stop().await;
     assert_eq!(world.outcomes().await.iter().filter(|(index, _)| *index == 1).count(), 1, "told once");
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_partition_was_lost_finishes_nothing_after_it_came_back() {
+    let world = World::new().await;
+    let number = world.partition("A1");
+    let waits = (0..).map(|at| format!("W{at}")).find(|id| world.partition(id) == number).unwrap();
+    world.reference("A1", 1).await;
+    world.receipts(&["A1", &waits], state(RecipientState::Delivered)).await;
+    let ctx = Ctx::test(world.clock.clone(), "one");
+    let mut correlator = world.correlator(&ctx, Arc::clone(&world.log)).await;
+    for _ in 0..2 {
+        correlator.change(Change::Gained(held(number))).await;
+        let references = correlator.references.next(READ_MAX).await;
+        correlator.take_references(references).await;
+        let receipts = correlator.receipts.next(READ_MAX).await;
+        correlator.take_receipts(receipts).await;
+        assert!(correlator.outcomes.len() > 0, "one is joined, the other waits");
+        if correlator.outcomes.len() == 1 {
+            correlator.change(Change::Lost(held(number))).await;
+        }
+    }
+    correlator.publish().await;
+    correlator.store().await;
+    assert_eq!(world.outcomes().await.len(), 2, "told twice, which changes nothing");
+    assert_eq!(world.watermark("A1").await, 0, "what waits is not passed");
+    ctx.stop();
 }
 
 #[tokio::test]
