@@ -25,7 +25,7 @@ use crate::log::{Accepted, LogBatch, text_hash};
 const RECEIPT_WINDOW: usize = 10_000;
 /// Receipts that wait in one connection; above it submits are answered with RMSGQFUL. (Not reading would be worse: the
 /// acknowledgements that make room come on the same connection.)
-const PENDING_MAX: usize = 1_000_000;
+const PENDING_MAX: usize = 2_000_000;
 /// A refused receipt comes again after this time.
 const RECEIPT_RETRY: Duration = Duration::from_secs(1);
 /// How often it is looked whether held receipts may leave.
