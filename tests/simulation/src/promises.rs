@@ -19,8 +19,10 @@ use crate::world::World;
 /// Nobody arrives so long after the campaign's end: what had left by then is not longer on its way.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 /// Nothing leaves so long after T0 of a stop or an opt-out: a gateway that has not heard of it stops 1.5 s after it last asked.
-/// How long the carrier's line takes beyond that is nobody's promise.
+/// How long the carrier's line takes beyond that is nobody's promise, but not longer than [`WAY_MAX`].
 const LEAVES_WITHIN: Duration = Duration::from_millis(1_600);
+/// The longest way to the carrier in this model.
+const WAY_MAX: Duration = Duration::from_millis(1_500);
 
 /// What of the ledger is not as it must be in the end, a sentence each.
 pub(crate) fn ledger_faults(world: &World) -> Vec<String> {
@@ -166,14 +168,12 @@ pub(crate) fn hand_over_faults(world: &World) -> Vec<String> {
         faults.extend(page.wrong.iter().map(|why| format!("{place}: {why}")));
         for arrival in page.arrivals.iter().filter(|arrival| !arrival.was_frozen) {
             let (left, at) = (arrival.left, arrival.at);
-            let is_in = |&(from, to): &(Duration, Option<Duration>)| {
-                left >= from + LEAVES_WITHIN && to.is_none_or(|to| left < to)
-            };
+            let is_late = |since: Duration| left >= since + LEAVES_WITHIN || at >= since + LEAVES_WITHIN + WAY_MAX;
+            let is_in = |&(from, to): &(Duration, Option<Duration>)| is_late(from) && to.is_none_or(|to| left < to);
             if let Some((from, _)) = stops.iter().find(|stop| is_in(stop)) {
                 faults.push(format!("{place}: left at {left:?}, arrived at {at:?}, stopped at {from:?}"));
             }
-            let is_out = |since: Duration| left >= since + LEAVES_WITHIN;
-            let out = opted_out.iter().find(|(number, since)| *number == person.number && is_out(*since));
+            let out = opted_out.iter().find(|(number, since)| *number == person.number && is_late(*since));
             if let Some((_, since)) = out {
                 faults.push(format!("{place}: left at {left:?}, arrived at {at:?}, opted out at {since:?}"));
             }
