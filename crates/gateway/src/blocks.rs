@@ -69,8 +69,7 @@ impl BlocksView {
 
     async fn follow(&self, ctx: &Ctx, log: &dyn Log, mut reader: Box<dyn Reader>) {
         let mut question: Option<Question> = None;
-        let mut tick = tokio::time::interval(ASK_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = ctx.beats(ASK_EVERY);
         loop {
             tokio::select! {
                 records = reader.next(READ_MAX) => match records {

@@ -116,8 +116,7 @@ struct Told {
 
 impl<M: Medium> Work<M> {
     async fn serve(&mut self, ctx: &Ctx, ended: &mut mpsc::Receiver<Held>) -> Result<(), ServiceError> {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = ctx.beats(LOOK_EVERY);
         let engine = Arc::clone(&self.engine);
         loop {
             tokio::select! {

@@ -199,7 +199,7 @@ impl Service for ClockWatch {
 async fn until_moved(ctx: &Ctx, steady: &mut Steady, from_us: i64, wait: Duration) {
     let until = ctx.monotonic() + wait;
     while ctx.monotonic() < until {
-        tokio::time::sleep(LOOK_EVERY).await;
+        ctx.beat(LOOK_EVERY).await;
         if steady.moved_us(ctx.now_us(), ctx.monotonic()).saturating_sub(from_us).saturating_abs() > WARN_US {
             return;
         }

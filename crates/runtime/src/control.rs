@@ -96,8 +96,7 @@ impl ControlView {
     async fn follow(&self, log: Arc<dyn Log>, mut reader: Box<dyn Reader>) {
         let mut question: Option<Question> = None;
         let mut was_held = false;
-        let mut tick = tokio::time::interval(ASK_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = self.inner.ctx.beats(ASK_EVERY);
         loop {
             tokio::select! {
                 records = reader.next(READ_MAX) => match records {

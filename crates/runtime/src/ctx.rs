@@ -13,6 +13,7 @@ use loa_domain::hash::HashKey;
 use loa_domain::ids::Incarnation;
 use loa_ports::clock::Clock;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,6 +30,8 @@ pub struct Ctx {
 
 struct Inner {
     clock: Arc<dyn Clock>,
+    /// The moments that tasks have in common are counted from here.
+    born: Instant,
     stopping: CancellationToken,
     failed: CancellationToken,
     tasks: Mutex<BTreeMap<u64, &'static str>>,
@@ -63,6 +66,7 @@ impl Ctx {
         let CtxParts { clock, node, hash_key, metrics, peers } = parts;
         let inner = Inner {
             clock,
+            born: Instant::now(),
             stopping: CancellationToken::new(),
             failed: CancellationToken::new(),
             tasks: Mutex::default(),
@@ -103,6 +107,25 @@ impl Ctx {
     /// Time since this process started; never goes back.
     pub fn monotonic(&self) -> Duration {
         self.inner.clock.monotonic()
+    }
+
+    /// Sleeps until one of the moments, `period` apart, that all tasks of this process have in common: the first that is at
+    /// least half a period away. Tasks that wake together cost the processor one wake, so a process at rest costs little.
+    pub async fn beat(&self, period: Duration) {
+        let since = self.inner.born.elapsed() + period / 2;
+        tokio::time::sleep_until(self.last_common(since, period) + period).await;
+    }
+
+    /// Ticks at those moments, and once at once.
+    pub fn beats(&self, period: Duration) -> Interval {
+        let mut beats = interval_at(self.last_common(self.inner.born.elapsed(), period), period);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        beats
+    }
+
+    fn last_common(&self, since: Duration, period: Duration) -> Instant {
+        let into_us = since.as_micros() % period.as_micros().max(1);
+        self.inner.born + since - Duration::from_micros(u64::try_from(into_us).unwrap_or(0))
     }
 
     /// Resolves when the process was asked to stop: take nothing new from here on.

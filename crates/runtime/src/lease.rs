@@ -207,10 +207,11 @@ impl Looker {
         loop {
             tokio::select! {
                 () = ctx.stopping() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = ctx.beat(LOOK_EVERY) => {}
             }
             let now = ctx.monotonic();
-            if now >= next_beat {
+            // Looks come at fixed moments, one of them a moment early as well as late.
+            if now + LOOK_EVERY / 2 >= next_beat {
                 match self.leases.beat(&self.node, &self.endpoint).await {
                     Ok(()) => beaten_at = now,
                     Err(error) => tracing::warn!(%error, "could not raise the node's beat"),

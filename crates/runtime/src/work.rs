@@ -72,7 +72,7 @@ impl<C> Work<C> {
     pub async fn publish_left(&self, publisher: &Publisher) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.ctx.beat(LOOK_EVERY) => {}
                 () = self.ctx.stopping() => return,
             }
             if self.held(OUTBOX).is_none() {

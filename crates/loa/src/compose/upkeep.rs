@@ -68,10 +68,9 @@ impl Service for Upkeep {
     }
 
     async fn run(mut self: Box<Self>, ctx: Ctx) -> Result<(), ServiceError> {
-        let mut retain = tokio::time::interval(RETAIN_EVERY);
-        let mut ready = tokio::time::interval(READY_EVERY);
-        let mut disk = tokio::time::interval(DISK_EVERY);
-        disk.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut retain = ctx.beats(RETAIN_EVERY);
+        let mut ready = ctx.beats(READY_EVERY);
+        let mut disk = ctx.beats(DISK_EVERY);
         loop {
             tokio::select! {
                 () = ctx.stopping() => return Ok(()),

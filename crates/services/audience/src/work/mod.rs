@@ -42,7 +42,7 @@ pub(crate) async fn run(
 async fn look(work: &Work, bell: &mut tokio::sync::watch::Receiver<u64>) -> bool {
     tokio::select! {
         _rung = bell.changed() => true,
-        () = tokio::time::sleep(LOOK_EVERY) => true,
+        () = work.ctx.beat(LOOK_EVERY) => true,
         () = work.ctx.stopping() => false,
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(work: &Work) {
     loop {
         tokio::select! {
             () = work.core.bell.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = work.ctx.beat(wait) => {}
         }
         wait = LOOK_EVERY;
         let Some(held) = work.held(FREEZE) else { continue };

@@ -16,7 +16,7 @@ const USER: &str = "schedule";
 
 pub(super) async fn run(work: &Work) {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        work.ctx.beat(LOOK_EVERY).await;
         let Some(held) = work.held(SCHEDULE) else { continue };
         if let Err(error) = work.core.end_what_ran_out().await {
             tracing::debug!(?error, "a hold that ran out could not be ended; it is tried again");

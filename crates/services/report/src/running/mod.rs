@@ -92,13 +92,10 @@ impl Running {
 
     /// Runs until the context stops.
     pub(crate) async fn run(mut self) {
-        let mut flush = tokio::time::interval(self.config.flush);
-        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut look = tokio::time::interval(crate::watch::LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut expire = tokio::time::interval(EXPIRE_EVERY);
-        let mut held = tokio::time::interval(HELD_FLUSH_EVERY);
-        held.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flush = self.ctx.beats(self.config.flush);
+        let mut look = self.ctx.beats(crate::watch::LOOK_EVERY);
+        let mut expire = self.ctx.beats(EXPIRE_EVERY);
+        let mut held = self.ctx.beats(HELD_FLUSH_EVERY);
         let mut changed = self.view.changed();
         let ctx = self.ctx.clone();
         loop {
