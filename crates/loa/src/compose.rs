@@ -12,6 +12,7 @@ mod leases;
 mod logs;
 mod parts;
 mod reach;
+mod snapshots;
 mod stores;
 mod upkeep;
 
@@ -47,6 +48,7 @@ use crate::place::{Addresses, Place};
 pub use beside::{Beside, Bounds, records_of};
 pub use logs::{OwnLog, apply_topics};
 pub use reach::{Reached, reach};
+pub use snapshots::{SNAPSHOTS, folder as snapshots_folder, shelf};
 pub use stores::{StoreFaults, WITH_STORE, lag, migrate, open_store, put_back};
 
 /// What a composition is given beside its configuration; the default is what `loa run` needs.

@@ -8,6 +8,7 @@
 //! variant of a freeze; the same inputs (freeze id included) give the same chunks and the same manifest hash.
 
 mod route;
+mod shelf;
 
 use std::fmt::Debug;
 
@@ -20,6 +21,7 @@ use loa_domain::segment::Rule;
 use uuid::Uuid;
 
 pub use route::{Address, Route, Router};
+pub use shelf::{Artefact, Kept, KeptFile, Shelf};
 
 use crate::store::StoreError;
 

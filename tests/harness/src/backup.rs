@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
+use crate::cluster::shared_folder;
 use crate::process::{Start, tool};
 use crate::site::Loa;
 use crate::{Fault, Site, fault, wait_for};
@@ -52,7 +53,7 @@ impl Site {
             Loa::Process(process) => Ok(vec![process.moved(data, settings)]),
             Loa::Cluster(cluster) => {
                 let mut settings = settings.to_vec();
-                settings.push(("audience.snapshots".to_owned(), format!("{:?}", data.join("snapshots"))));
+                settings.extend(shared_folder(&settings, &data));
                 let first = cluster.first().moved(data.join("0"), &settings);
                 Ok(vec![first, cluster.second().moved(data.join("1"), &settings)])
             }

@@ -5,7 +5,8 @@
 //! own, such as a way to the log on which a test sits.
 //!
 //! Must stay true: every process has a data folder of its own and shares nothing with the others but the parts they are
-//! told of, the hash key and the keys of users; the first process is the one that users talk to.
+//! told of, the hash key and the keys of users, and a folder of snapshots where no store of objects is one of the parts; the
+//! first process is the one that users talk to.
 
 use std::path::Path;
 
@@ -186,11 +187,17 @@ async fn again_as_its_unit<T>(mut start: impl AsyncFnMut() -> Result<T, Fault>) 
     start().await
 }
 
+/// Where processes keep dataset versions and freezes together, unless they have a store of objects for them.
+pub(crate) fn shared_folder(settings: &[(String, String)], data: &Path) -> Option<(String, String)> {
+    let has_objects = settings.iter().any(|(key, _)| key == "objects.url");
+    (!has_objects).then(|| ("audience.snapshots".to_owned(), format!("{:?}", data.join("snapshots"))))
+}
+
 /// What one of them is started with.
 fn part(start: &Start, name: &str) -> Start {
     let mut settings = start.settings.clone();
     settings.push(("node.name".to_owned(), format!("\"loa-{name}\"")));
-    settings.push(("audience.snapshots".to_owned(), format!("{:?}", start.data.join("snapshots"))));
+    settings.extend(shared_folder(&settings, &start.data));
     Start { data: start.data.join(name), output: start.output.join(name), settings, ..start.clone() }
 }
 

@@ -26,8 +26,8 @@ const TOOL_LIMIT: Duration = Duration::from_secs(120);
 /// How long a stop may take; the product's own limit is 30 s.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
-/// Keys of the configuration that name log, stores, buckets and the shared folder.
-const PARTS: [&str; 4] = ["log.", "store.", "redis.", "audience.snapshots"];
+/// Keys of the configuration that name log, stores, buckets, objects and the shared folder.
+const PARTS: [&str; 5] = ["log.", "store.", "redis.", "objects.", "audience.snapshots"];
 
 /// The binary beside this program.
 pub fn binary() -> Result<PathBuf, Fault> {

@@ -6,6 +6,7 @@
 pub mod jsmpp;
 pub mod kafka;
 pub mod node_smpp;
+pub mod objects;
 pub mod parts;
 pub mod postfix;
 pub mod postgres;

@@ -1,4 +1,5 @@
-//! Everything outside of Loa that a cluster runs on: Apache Kafka, PostgreSQL with a database for every role, Redis.
+//! Everything outside of Loa that a cluster runs on: Apache Kafka, PostgreSQL with a database for every role, Redis, and a
+//! store of objects.
 //!
 //! Must stay true: every place has topics and databases of its own, and its own names in Redis (the hash key of its site is
 //! part of them), so that sites on the same servers do not meet.
@@ -12,6 +13,7 @@ use loa_kafka::{KafkaConfig, Report, apply};
 use tokio::sync::Mutex;
 
 use crate::kafka::Kafka;
+use crate::objects::Objects;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 
@@ -31,6 +33,8 @@ pub struct Parts {
     pub postgres: Postgres,
     /// The account buckets.
     pub redis: Redis,
+    /// Dataset versions and freezes, where processes share no folder.
+    pub objects: Objects,
     places: AtomicU32,
 }
 
@@ -47,14 +51,16 @@ pub struct Place {
     pub store: String,
     /// The URL of Redis.
     pub redis: String,
+    /// The keys that name the store of objects, for processes that share no folder.
+    pub objects: Vec<(String, String)>,
 }
 
 impl Parts {
     /// Starts all of them, with so many brokers.
     pub async fn start(brokers: usize) -> Result<Self, Fault> {
-        let (kafka, postgres, redis) =
-            tokio::try_join!(Kafka::start_nodes(brokers), Postgres::start(), Redis::start())?;
-        Ok(Self { kafka, postgres, redis, places: AtomicU32::new(0) })
+        let (kafka, postgres, redis, objects) =
+            tokio::try_join!(Kafka::start_nodes(brokers), Postgres::start(), Redis::start(), Objects::start())?;
+        Ok(Self { kafka, postgres, redis, objects, places: AtomicU32::new(0) })
     }
 
     /// Those of this program, with one broker, for tests that kill none of them. Who waits for a turn holds them meanwhile.
@@ -79,20 +85,21 @@ impl Parts {
             copies,
             store: self.postgres.url(&format!("{site}_{{role}}")),
             redis: self.redis.url(),
+            objects: self.objects.settings(&site),
         })
     }
 
-    /// Keys that name empty databases and a log without records on the same servers.
+    /// Keys that name empty databases, a log without records and no objects on the same servers.
     pub fn empty(&self) -> Result<Vec<(String, String)>, Fault> {
-        Ok(self.place()?.settings())
+        Ok(self.place()?.without_folder())
     }
 
-    /// A site of two processes on them, with topics and databases that are new.
+    /// A site of two processes on them which share no folder, with topics, databases and objects that are new.
     pub fn site(&self) -> Result<SiteOptions, Fault> {
         Ok(self.place()?.site())
     }
 
-    /// A site of two processes for each group of roles.
+    /// A site of two processes for each group of roles, which share a folder.
     pub fn site_apart(&self) -> Result<SiteOptions, Fault> {
         Ok(SiteOptions::of(Kind::Apart(self.place()?.settings())))
     }
@@ -121,9 +128,15 @@ impl Parts {
 }
 
 impl Place {
-    /// A site of two processes.
+    /// A site of two processes which share no folder.
     pub fn site(&self) -> SiteOptions {
-        SiteOptions::of(Kind::Cluster(self.settings()))
+        SiteOptions::of(Kind::Cluster(self.without_folder()))
+    }
+
+    fn without_folder(&self) -> Vec<(String, String)> {
+        let mut settings = self.settings();
+        settings.extend_from_slice(&self.objects);
+        settings
     }
 
     /// The keys of the configuration by which a Loa finds it.

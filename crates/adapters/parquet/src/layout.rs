@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use loa_domain::ids::FreezeId;
-use loa_ports::audience::DatasetError;
+use loa_ports::audience::{Artefact, DatasetError};
 use uuid::Uuid;
 
 use crate::error::file;
@@ -40,20 +40,24 @@ impl Layout {
         Ok(Self { root: root.to_owned() })
     }
 
+    pub(crate) fn place(&self, what: Artefact) -> PathBuf {
+        self.root.join(what.place())
+    }
+
     pub(crate) fn spool(&self, import: Uuid) -> PathBuf {
-        self.root.join("spool").join(format!("{import}.csv"))
+        self.place(Artefact::Spool(import))
     }
 
     pub(crate) fn version(&self, import: Uuid) -> PathBuf {
-        self.root.join("versions").join(import.to_string())
+        self.place(Artefact::Version(import))
     }
 
     pub(crate) fn rejects(&self, import: Uuid) -> PathBuf {
-        self.root.join("rejects").join(format!("{import}.csv"))
+        self.place(Artefact::Rejects(import))
     }
 
     pub(crate) fn freeze(&self, freeze: FreezeId) -> PathBuf {
-        self.root.join("freezes").join(freeze.to_string())
+        self.place(Artefact::Freeze(freeze))
     }
 
     /// A new directory for work under way; it goes with the guard.

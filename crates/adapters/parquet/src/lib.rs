@@ -13,6 +13,7 @@ mod freeze;
 mod import;
 mod layout;
 mod manifest;
+mod nodes;
 mod rule;
 mod schema;
 mod spill;
@@ -32,12 +33,14 @@ use loa_domain::hash::HashKey;
 use loa_domain::ids::FreezeId;
 use loa_domain::segment::Rule;
 use loa_ports::audience::{
-    ChunksWanted, Counts, DatasetError, Datasets, FreezeInputs, ImportJob, Imported, Needed, Spool, Suppressions, Watch,
+    Artefact, ChunksWanted, Counts, DatasetError, Datasets, FreezeInputs, ImportJob, Imported, Needed, Shelf, Spool,
+    Suppressions, Watch,
 };
 use loa_ports::clock::Clock;
 use uuid::Uuid;
 
 use crate::layout::Layout;
+use crate::nodes::{Nodes, SharedSpool};
 use crate::version::Version;
 
 /// Bytes of one piece of a rejects file.
@@ -45,33 +48,76 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Threads of one import or freeze, at most.
 const THREADS_MAX: usize = 16;
 
-/// The engine over one directory.
+/// The engine over one directory, which all nodes share, or over one of its own and a shelf that all share.
 #[derive(Debug)]
 pub struct ParquetDatasets {
     layout: Layout,
     key: HashKey,
     threads: usize,
     clock: Arc<dyn Clock>,
+    nodes: Option<Arc<Nodes>>,
 }
 
 impl ParquetDatasets {
     /// Opens the directory, making it if need be. `key` sorts the people and must be the installation's; `threads`: of one
     /// import or freeze, 1 to 16.
     pub fn open(directory: &Path, key: HashKey, threads: usize, clock: Arc<dyn Clock>) -> Result<Self, DatasetError> {
-        Ok(Self { layout: Layout::open(directory)?, key, threads: threads.clamp(1, THREADS_MAX), clock })
+        let threads = threads.clamp(1, THREADS_MAX);
+        Ok(Self { layout: Layout::open(directory)?, key, threads, clock, nodes: None })
+    }
+
+    /// The directory is this node's own, and what counts stands on the shelf.
+    #[must_use]
+    pub fn with_shelf(self, shelf: Arc<dyn Shelf>) -> Self {
+        Self { nodes: Some(Arc::new(Nodes::new(shelf))), ..self }
+    }
+
+    fn fetch(&self, what: Artefact) -> Result<(), DatasetError> {
+        self.nodes.as_ref().map_or(Ok(()), |nodes| nodes.fetch(&self.layout, what))
+    }
+
+    fn give(&self, what: Artefact) -> Result<(), DatasetError> {
+        match &self.nodes {
+            Some(nodes) if self.layout.place(what).exists() => nodes.give(&self.layout, what),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&self, what: Artefact) -> Result<(), DatasetError> {
+        self.nodes.as_ref().map_or(Ok(()), |nodes| nodes.shelf().remove(what))?;
+        sweep::remove(&self.layout.place(what))
     }
 }
 
 impl Datasets for ParquetDatasets {
     fn spool(&self, import_id: Uuid) -> Result<Box<dyn Spool>, DatasetError> {
-        Ok(Box::new(spool::SpoolFile::create(self.layout.spool(import_id))?))
+        let spool: Box<dyn Spool> = Box::new(spool::SpoolFile::create(self.layout.spool(import_id))?);
+        let Some(nodes) = &self.nodes else { return Ok(spool) };
+        let (nodes, layout) = (Arc::clone(nodes), self.layout.clone());
+        Ok(Box::new(SharedSpool { spool, nodes, layout, what: Artefact::Spool(import_id) }))
     }
 
     fn import(&self, job: &ImportJob, watch: &dyn Watch) -> Result<Imported, DatasetError> {
-        import::Importer { layout: &self.layout, key: &self.key, threads: self.threads }.import(job, watch)
+        let (spool, version) = (Artefact::Spool(job.import_id), Artefact::Version(job.import_id));
+        for what in [Some(spool), Some(version), job.base.map(Artefact::Version)].into_iter().flatten() {
+            self.fetch(what)?;
+        }
+        let done = import::Importer { layout: &self.layout, key: &self.key, threads: self.threads }.import(job, watch);
+        // Whoever stops it begins it again; else its rejects are kept, whatever became of it.
+        if !matches!(done, Err(DatasetError::Stopped)) {
+            self.give(Artefact::Rejects(job.import_id))?;
+        }
+        let imported = done.or_else(|error| match error {
+            error @ (DatasetError::Stopped | DatasetError::Missing { .. }) => Err(error),
+            error => self.remove(spool).and(Err(error)),
+        })?;
+        self.give(version)?;
+        self.remove(spool)?;
+        Ok(imported)
     }
 
     fn read_rejects(&self, import_id: Uuid, each: &mut dyn FnMut(Bytes) -> bool) -> Result<(), DatasetError> {
+        self.fetch(Artefact::Rejects(import_id))?;
         let path = self.layout.rejects(import_id);
         let mut input = match File::open(&path) {
             Ok(input) => input,
@@ -91,6 +137,7 @@ impl Datasets for ParquetDatasets {
     }
 
     fn count(&self, import_id: Uuid, rule: &Rule) -> Result<Counts, DatasetError> {
+        self.fetch(Artefact::Version(import_id))?;
         count::count(&Version::open(&self.layout, import_id, &self.key)?, rule, self.threads)
     }
 
@@ -100,20 +147,26 @@ impl Datasets for ParquetDatasets {
         suppressions: &dyn Suppressions,
         watch: &dyn Watch,
     ) -> Result<pb::Manifest, DatasetError> {
+        self.fetch(Artefact::Version(inputs.import_id))?;
         let Self { layout, key, threads, .. } = self;
-        freeze::Freezer { layout, key, threads: *threads, inputs, suppressions, watch }.freeze()
+        let manifest = freeze::Freezer { layout, key, threads: *threads, inputs, suppressions, watch }.freeze()?;
+        self.give(Artefact::Freeze(inputs.freeze))?;
+        Ok(manifest)
     }
 
     fn read_chunks(&self, wanted: &ChunksWanted, each: &mut dyn FnMut(pb::Chunk) -> bool) -> Result<(), DatasetError> {
+        self.fetch(Artefact::Freeze(wanted.freeze))?;
         freeze::chunks::read(&self.layout.freeze(wanted.freeze), wanted, each)
     }
 
     fn discard_freeze(&self, freeze: FreezeId) -> Result<(), DatasetError> {
-        sweep::remove(&self.layout.freeze(freeze))
+        self.remove(Artefact::Freeze(freeze))
     }
 
     fn sweep(&self, needed: &Needed) -> Result<usize, DatasetError> {
-        sweep::sweep(&self.layout, needed, self.clock.now_us())
+        let (now_us, here) = (self.clock.now_us(), sweep::sweep(&self.layout, needed, self.clock.now_us())?);
+        let on_shelf = self.nodes.as_ref().map(|nodes| sweep::sweep_shelf(nodes.shelf(), needed, now_us));
+        Ok(here + on_shelf.transpose()?.unwrap_or(0))
     }
 }
 

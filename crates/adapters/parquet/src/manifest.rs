@@ -15,7 +15,8 @@ use crate::error::{damaged, file};
 
 /// The format written now.
 pub(crate) const FORMAT: u32 = 1;
-const NAME: &str = "manifest.json";
+/// The file of a version's directory that says what the others hold.
+pub(crate) const NAME: &str = "manifest.json";
 
 /// `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,8 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use loa_domain::ids::FreezeId;
-use loa_ports::audience::{DatasetError, Needed};
+use loa_ports::audience::{Artefact, DatasetError, Needed, Shelf};
 
 use crate::error::file;
 use crate::layout::Layout;
@@ -20,18 +19,35 @@ pub(crate) fn sweep(layout: &Layout, needed: &Needed, now_us: i64) -> Result<usi
     let mut swept = 0;
     for kind in ["spool", "versions", "rejects", "freezes", "tmp"] {
         for (path, id) in layout.entries(kind)? {
-            let is_needed = id.is_some_and(|id| match kind {
-                "freezes" => needed.freezes.contains(&FreezeId(id)),
-                "tmp" => false,
-                _ => needed.imports.contains(&id),
-            });
-            if !is_needed && is_old(&path, now_us)? {
+            let what = id.and_then(|id| Artefact::of(kind, id));
+            if !what.is_some_and(|what| is_needed(what, needed)) && is_old(&path, now_us)? {
                 remove(&path)?;
                 swept += 1;
             }
         }
     }
     Ok(swept)
+}
+
+/// How many artefacts went that stood for all nodes.
+pub(crate) fn sweep_shelf(shelf: &dyn Shelf, needed: &Needed, now_us: i64) -> Result<usize, DatasetError> {
+    let mut swept = 0;
+    for (what, written_us) in shelf.list()? {
+        if !is_needed(what, needed) && now_us.saturating_sub(written_us) > AGE_US {
+            shelf.remove(what)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn is_needed(what: Artefact, needed: &Needed) -> bool {
+    match what {
+        Artefact::Freeze(freeze) => needed.freezes.contains(&freeze),
+        Artefact::Spool(import) | Artefact::Version(import) | Artefact::Rejects(import) => {
+            needed.imports.contains(&import)
+        }
+    }
 }
 
 fn is_old(path: &Path, now_us: i64) -> Result<bool, DatasetError> {

@@ -12,6 +12,7 @@ mod files;
 mod hold;
 mod postgres;
 pub mod restore;
+mod snapshots;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::cli::args::{BackupArgs, Global};
 use crate::cli::client::Client;
 use crate::cli::local;
 use crate::cli::text::{Lang, note, say};
-use crate::compose::Beside;
+use crate::compose::{self, Beside, SNAPSHOTS};
 use crate::exit::Failure;
 use files::Manifest;
 use hold::Hold;
@@ -37,9 +38,6 @@ const STORES: &str = "stores";
 const LOG: &str = "log.db";
 const HASH_KEY: &str = "hash.key";
 const KEYS: &str = "keys.toml";
-const SNAPSHOTS: &str = "snapshots";
-/// Work under way in the folder of snapshots.
-const UNDER_WAY: [&str; 1] = ["tmp"];
 
 /// Does what was typed.
 pub async fn run(global: &Global, args: BackupArgs) -> Result<(), Failure> {
@@ -173,14 +171,14 @@ impl Taking<'_> {
         }
         drop(taken.stills);
         let data = &self.config.node.data;
-        let snapshots = self.config.audience.snapshots.clone().unwrap_or_else(|| data.join(SNAPSHOTS));
+        let (folder, shelf) = (compose::snapshots_folder(self.config), compose::shelf(self.config)?);
         let hash_key = self.config.node.hash_key.clone().unwrap_or_else(|| data.join(HASH_KEY));
         let (keys, to) = (data.join(KEYS), self.to.to_owned());
         let log = if matches!(self.config.log, LogConfig::Embedded) { "embedded" } else { "kafka" };
         let store = if matches!(self.config.store, StoreConfig::Sqlite) { "sqlite" } else { "postgres" };
         let manifest = Manifest::new(taken.at_us, log, store);
         let copying = tokio::task::spawn_blocking(move || {
-            files::copy_folder(&snapshots, &to.join(SNAPSHOTS), &UNDER_WAY)?;
+            snapshots::take(&folder, shelf.as_deref(), &to.join(SNAPSHOTS))?;
             files::copy(&hash_key, &to.join(HASH_KEY))?;
             if keys.exists() {
                 files::copy(&keys, &to.join(KEYS))?;

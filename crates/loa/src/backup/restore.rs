@@ -3,18 +3,18 @@
 //! Must stay true: nothing that is there is written over; a copy that was not put back whole does not start; nothing leaves
 //! from a restored copy before a person has let it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loa_runtime::config::{Config, LogConfig, StoreConfig};
 use loa_store::is_empty;
 use serde_json::json;
 
 use super::files::{self, Manifest};
-use super::{HASH_KEY, KEYS, LOG, SNAPSHOTS, STORES, postgres};
+use super::{HASH_KEY, KEYS, LOG, STORES, postgres, snapshots};
 use crate::cli::args::{Global, RestoreArgs};
 use crate::cli::local;
 use crate::cli::text::{Lang, note, say};
-use crate::compose::{WITH_STORE, apply_topics, put_back, records_of};
+use crate::compose::{self, SNAPSHOTS, WITH_STORE, apply_topics, put_back, records_of};
 use crate::exit::Failure;
 use crate::place::UNFINISHED;
 
@@ -59,10 +59,6 @@ impl Target<'_> {
         &self.config.node.data
     }
 
-    fn snapshots(&self) -> PathBuf {
-        self.config.audience.snapshots.clone().unwrap_or_else(|| self.data().join(SNAPSHOTS))
-    }
-
     /// Whether the log of the backup is put back with its stores.
     fn has_own_log(&self) -> bool {
         self.manifest.log == "embedded" && matches!(self.config.log, LogConfig::Embedded)
@@ -78,7 +74,10 @@ impl Target<'_> {
             )));
         }
         files::empty_folder(self.data(), "--data")?;
-        files::empty_folder(&self.snapshots(), "audience.snapshots")?;
+        files::empty_folder(&compose::snapshots_folder(self.config), "audience.snapshots")?;
+        let shelf = compose::shelf(self.config)?;
+        let looking = tokio::task::spawn_blocking(move || snapshots::must_be_empty(shelf.as_deref()));
+        looking.await.map_err(|error| Failure::Failed(error.to_string()))??;
         for role in WITH_STORE {
             let Some(url) = self.config.store.url(role) else { continue };
             if !is_empty(&url).await.map_err(|error| Failure::of(&error))? {
@@ -114,7 +113,8 @@ impl Target<'_> {
     async fn fill(&self) -> Result<(), Failure> {
         let (from, data) = (self.from.to_owned(), self.data().to_owned());
         let hash_key = self.config.node.hash_key.clone().unwrap_or_else(|| data.join(HASH_KEY));
-        let (snapshots, has_own_log) = (self.snapshots(), self.has_own_log());
+        let (folder, shelf) = (compose::snapshots_folder(self.config), compose::shelf(self.config)?);
+        let has_own_log = self.has_own_log();
         let is_sqlite = matches!(self.config.store, StoreConfig::Sqlite);
         let copying = tokio::task::spawn_blocking(move || {
             if is_sqlite {
@@ -132,7 +132,7 @@ impl Target<'_> {
             if from.join(KEYS).exists() {
                 files::copy(&from.join(KEYS), &data.join(KEYS))?;
             }
-            files::copy_folder(&from.join(SNAPSHOTS), &snapshots, &[]).map(drop)
+            snapshots::put_back(&from.join(SNAPSHOTS), &folder, shelf.as_deref())
         });
         copying.await.map_err(|error| Failure::Failed(error.to_string()))??;
         if is_sqlite {

@@ -26,7 +26,7 @@ use tonic::service::Routes;
 
 use super::beats::Beats;
 use super::leases::RoleLeases;
-use super::{Base, buckets, stores};
+use super::{Base, buckets, snapshots, stores};
 use crate::exit::Failure;
 
 /// Threads of one import or freeze.
@@ -142,11 +142,11 @@ async fn registry(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) ->
 
 async fn audience(base: &Base, beats: Option<&Arc<Beats>>, built: &mut Built) -> Result<(), Failure> {
     let db = store_of(base, Role::Audience, built).await?;
-    let own = || base.config.node.data.join("snapshots");
-    let folder = base.config.audience.snapshots.clone().unwrap_or_else(own);
+    let (folder, shelf) = (snapshots::folder(&base.config), snapshots::shelf(&base.config)?);
     let opened = ParquetDatasets::open(&folder, *base.ctx.hash_key(), AUDIENCE_THREADS, Arc::clone(&base.clock));
+    let opened = opened.map_err(|error| Failure::of(&error))?;
     let ports = loa_audience::Ports {
-        datasets: Arc::new(opened.map_err(|error| Failure::of(&error))?),
+        datasets: Arc::new(shelf.into_iter().fold(opened, ParquetDatasets::with_shelf)),
         store: Arc::new(SqlAudience::new(db.clone())),
         leases: leases(base, Role::Audience, &db, beats),
         outbox: Arc::new(SqlOutbox(db)),

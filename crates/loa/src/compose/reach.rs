@@ -9,6 +9,7 @@ use loa_runtime::config::{Config, LogConfig, StoreConfig};
 use loa_store::Db;
 
 use super::logs;
+use super::snapshots;
 use super::stores::WITH_STORE;
 use crate::exit::Failure;
 
@@ -41,6 +42,9 @@ pub async fn reach(config: &Config) -> Vec<Reached> {
         };
         let fault = asked.err().map(|error| Failure::of(&error));
         reached.push(Reached { part: "buckets: Redis".to_owned(), fault });
+    }
+    if let Some(asked) = snapshots::reach(config).await {
+        reached.push(Reached { part: "dataset versions and freezes: object store".to_owned(), fault: asked.err() });
     }
     reached
 }

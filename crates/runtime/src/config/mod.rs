@@ -8,6 +8,7 @@
 mod accounts;
 mod backing;
 mod layers;
+mod objects;
 mod section;
 
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use accounts::{EmailConfig, EmailRelay, SmsAccount, SmsConfig};
 pub use backing::{KafkaLog, KafkaSasl, KafkaTls, LogConfig, StoreConfig};
 pub use layers::{LayerError, Layers, Origin};
+pub use objects::ObjectsConfig;
 pub use section::{Fault, Section};
 
 use loa_ports::carrier::Secret;
@@ -50,6 +52,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// URL of Redis, which counts account buckets over all nodes; absent = this process counts its own.
     pub redis: Option<Secret>,
+    /// The object store of dataset versions and freezes; absent = they are kept in a folder.
+    pub objects: Option<ObjectsConfig>,
     /// Subscriber files.
     pub audience: AudienceConfig,
     /// Users.
@@ -210,6 +214,7 @@ fn read(root: &Section<'_>) -> Option<Config> {
     let log = backing::read_log(root.section("log"));
     let store = backing::read_store(root.section("store"));
     let redis = backing::read_redis(root.section("redis"));
+    let objects = objects::read(root.section("objects"));
     let audience = read_audience(root.section("audience"));
     let users = read_users(root);
     let dispatch = read_dispatch(root.section("dispatch"));
@@ -230,6 +235,7 @@ fn read(root: &Section<'_>) -> Option<Config> {
         log,
         store,
         redis,
+        objects,
         audience,
         users,
         dispatch,

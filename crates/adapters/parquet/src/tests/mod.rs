@@ -4,6 +4,7 @@ mod delta;
 mod freezing;
 mod importing;
 mod model;
+mod nodes;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
