@@ -112,20 +112,16 @@ impl Ctx {
     /// Sleeps until one of the moments, `period` apart, that all tasks of this process have in common: the first that is at
     /// least half a period away. Tasks that wake together cost the processor one wake, so a process at rest costs little.
     pub async fn beat(&self, period: Duration) {
-        let since = self.inner.born.elapsed() + period / 2;
-        tokio::time::sleep_until(self.last_common(since, period) + period).await;
+        let born = self.inner.born;
+        tokio::time::sleep_until(born + next_common(born.elapsed(), period)).await;
     }
 
     /// Ticks at those moments, and once at once.
     pub fn beats(&self, period: Duration) -> Interval {
-        let mut beats = interval_at(self.last_common(self.inner.born.elapsed(), period), period);
+        let born = self.inner.born;
+        let mut beats = interval_at(born + last_common(born.elapsed(), period), period);
         beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
         beats
-    }
-
-    fn last_common(&self, since: Duration, period: Duration) -> Instant {
-        let into_us = since.as_micros() % period.as_micros().max(1);
-        self.inner.born + since - Duration::from_micros(u64::try_from(into_us).unwrap_or(0))
     }
 
     /// Resolves when the process was asked to stop: take nothing new from here on.
@@ -222,6 +218,18 @@ impl Ctx {
     }
 }
 
+/// The last of the moments, `period` apart, that is not after `since`.
+fn last_common(since: Duration, period: Duration) -> Duration {
+    let into_ns = since.as_nanos() % period.as_nanos().max(1);
+    since.saturating_sub(Duration::from_nanos(u64::try_from(into_ns).unwrap_or(0)))
+}
+
+/// The first that is half a period away or more.
+fn next_common(since: Duration, period: Duration) -> Duration {
+    let last = last_common(since, period);
+    if since - last <= period / 2 { last + period } else { last + 2 * period }
+}
+
 struct TaskGuard {
     inner: Arc<Inner>,
     number: u64,
@@ -256,6 +264,39 @@ mod tests {
         ctx.stop();
         ctx.idle().await;
         assert!(ctx.tasks().is_empty());
+    }
+
+    #[test]
+    fn tasks_wake_at_the_same_moments() {
+        let check = |since_ms: u64, last_ms: u64, next_ms: u64| {
+            let (since, period) = (Duration::from_millis(since_ms), Duration::from_millis(500));
+            let found = (last_common(since, period), next_common(since, period));
+            assert_eq!(found, (Duration::from_millis(last_ms), Duration::from_millis(next_ms)), "at {since_ms} ms");
+        };
+        check(0, 0, 500);
+        check(1, 0, 500);
+        check(250, 0, 500);
+        check(251, 0, 1_000); // the next is too near
+        check(499, 0, 1_000);
+        check(500, 500, 1_000);
+        check(1_730, 1_500, 2_000);
+        let long = Duration::from_secs(400 * 86_400);
+        assert_eq!(last_common(long + Duration::from_millis(3), Duration::from_secs(1)), long);
+        assert_eq!(next_common(long, Duration::ZERO), long, "no period is no wait");
+    }
+
+    #[tokio::test]
+    async fn beats_are_at_common_moments_whenever_they_began() {
+        let ctx = Ctx::test(Arc::new(SystemClock::new()), "n1");
+        let period = Duration::from_millis(20);
+        for _ in 0..3 {
+            ctx.beat(Duration::from_millis(7)).await;
+            let mut beats = ctx.beats(period);
+            for _ in 0..3 {
+                let since = beats.tick().await - ctx.inner.born;
+                assert_eq!(since.as_nanos() % period.as_nanos(), 0, "{since:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -46,7 +46,8 @@ impl Objects {
     /// The keys of a configuration that keeps its objects there, under a prefix.
     pub fn settings(&self, prefix: &str) -> Vec<(String, String)> {
         let url = format!("http://{}", self.addr());
-        let keys = [("url", url.as_str()), ("bucket", BUCKET), ("prefix", prefix), ("access_key", USER), ("secret_key", USER)];
+        let keys =
+            [("url", url.as_str()), ("bucket", BUCKET), ("prefix", prefix), ("access_key", USER), ("secret_key", USER)];
         keys.into_iter().map(|(key, value)| (format!("objects.{key}"), format!("{value:?}"))).collect()
     }
 

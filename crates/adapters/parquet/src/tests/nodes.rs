@@ -12,7 +12,8 @@ use super::freezing::{chunks, inputs, variant};
 use super::*;
 
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
-const PEOPLE: &str = "account_id,msisdn,email\nA1,0912345601,a1@example.test\nA2,0912345602,\nA3,0912345603,\nA4,khong,\n";
+const PEOPLE: &str =
+    "account_id,msisdn,email\nA1,0912345601,a1@example.test\nA2,0912345602,\nA3,0912345603,\nA4,khong,\n";
 
 /// A shelf in memory that can fail to take.
 #[derive(Debug, Default)]
