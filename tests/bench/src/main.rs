@@ -1,7 +1,8 @@
 //! What `make bench` and `make soak` run.
 //!
 //! `bench [NAME] [PARTS]` measures and writes target/bench/NAME.json, with servers of others NAME-real.json: `spine`, `urgent` or
-//! `million`, all without a NAME; on `embedded` or `real` parts, both without. `soak [SEED]` kills Loa again and again under
+//! `million`, all without a NAME; on `embedded` or `real` parts, both without; `KEY=VALUE` sets a key of Loa's configuration,
+//! such as `report.flush_ms=60000`. `soak [SEED]` kills Loa again and again under
 //! load and compares its ledger with what the sinks saw; `soak-real [SEED]` does that on Apache Kafka, PostgreSQL and Redis,
 //! which are killed too; `millions` sends to ten million people.
 //!
@@ -20,7 +21,8 @@ use loa_harness::Fault;
 
 use crate::world::{On, Servers};
 
-const USE: &str = "use: bench [spine|urgent|million] [embedded|real] | soak [SEED] | soak-real [SEED] | millions";
+const USE: &str =
+    "use: bench [spine|urgent|million] [embedded|real] [KEY=VALUE ...] | soak [SEED] | soak-real [SEED] | millions";
 const MILLION: u64 = 1_000_000;
 
 #[tokio::main]
@@ -37,7 +39,7 @@ async fn main() -> ExitCode {
             Ok(seed) => soak::run_real(seed).await,
             Err(fault) => Err(fault),
         },
-        ["millions"] => spine::many(On::Embedded, &Servers::new(), 10 * MILLION).await,
+        ["millions"] => spine::many(On::Embedded, &Servers::default(), 10 * MILLION).await,
         _ => Err(USE.into()),
     };
     match outcome {
@@ -52,15 +54,17 @@ async fn main() -> ExitCode {
 /// The benches that were asked for, on the parts that were asked for.
 async fn bench(words: &[&str]) -> Result<(), Fault> {
     let (mut names, mut parts) = (vec!["spine", "urgent", "million"], vec![On::Embedded, On::Real]);
+    let mut settings = Vec::new();
     for word in words {
         match *word {
             "embedded" => parts = vec![On::Embedded],
             "real" => parts = vec![On::Real],
+            setting if setting.contains('=') => settings.extend(setting.split_once('=')),
             name if names.contains(&name) => names = vec![name],
             _ => return Err(USE.into()),
         }
     }
-    let servers = Servers::new();
+    let servers = Servers::with(&settings);
     for name in names {
         for &on in &parts {
             match name {

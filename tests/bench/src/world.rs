@@ -25,8 +25,20 @@ pub(crate) struct World {
     parts: Option<Arc<Parts>>,
 }
 
-/// The servers of all measurements of this program.
-pub(crate) type Servers = OnceCell<Arc<Parts>>;
+/// The servers of all measurements of this program, and what was asked of every Loa on them.
+#[derive(Default)]
+pub(crate) struct Servers {
+    parts: OnceCell<Arc<Parts>>,
+    settings: Vec<(String, String)>,
+}
+
+impl Servers {
+    /// Keys of the configuration that every Loa is started with.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Self { parts: OnceCell::new(), settings }
+    }
+}
 
 impl On {
     /// As figures name it.
@@ -46,12 +58,13 @@ impl On {
         let (parts, options) = match self {
             Self::Embedded => (None, SiteOptions::process()),
             Self::Real => {
-                let parts = servers.get_or_try_init(async || Parts::start(1).await.map(Arc::new)).await?.clone();
+                let parts = servers.parts.get_or_try_init(async || Parts::start(1).await.map(Arc::new)).await?.clone();
                 let options = parts.alone().await?;
                 (Some(parts), options)
             }
         };
-        let site = with(options).set("telemetry.level", "info").start().await?;
+        let options = with(options).set("telemetry.level", "info");
+        let site = servers.settings.iter().fold(options, |site, (key, value)| site.set(key, value)).start().await?;
         Ok(World { site, parts })
     }
 }

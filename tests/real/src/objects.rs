@@ -28,14 +28,22 @@ impl Objects {
     /// On a free port, with an empty bucket.
     pub async fn start() -> Result<Self, Fault> {
         let (folder, port) = (Folder::new()?, free_port()?);
-        let mut command = Command::new("node");
-        command.arg(installed("node")?.join("node_modules/s3rver/bin/s3rver.js"));
-        command.args(["--address", "127.0.0.1", "--port", &port.to_string(), "--configure-bucket", BUCKET, "--silent"]);
-        command.arg("--directory").arg(folder.path().join("objects"));
+        let command = command(&folder, port)?;
         let mut objects = Self { server: Server::start("s3rver", folder, command)?, port };
-        let addr = objects.addr();
-        objects.server.ready(READY_LIMIT, async || TcpStream::connect(addr).await.is_ok()).await?;
+        objects.ready().await?;
         Ok(objects)
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<(), Fault> {
+        self.server.kill()
+    }
+
+    /// Starts it again on the same port, with what it kept.
+    pub async fn start_again(&mut self) -> Result<(), Fault> {
+        let command = command(self.server.folder(), self.port)?;
+        self.server.start_again(command)?;
+        self.ready().await
     }
 
     /// Its process.
@@ -51,7 +59,20 @@ impl Objects {
         keys.into_iter().map(|(key, value)| (format!("objects.{key}"), format!("{value:?}"))).collect()
     }
 
+    async fn ready(&mut self) -> Result<(), Fault> {
+        let addr = self.addr();
+        self.server.ready(READY_LIMIT, async || TcpStream::connect(addr).await.is_ok()).await
+    }
+
     fn addr(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
+}
+
+fn command(folder: &Folder, port: u16) -> Result<Command, Fault> {
+    let mut command = Command::new("node");
+    command.arg(installed("node")?.join("node_modules/s3rver/bin/s3rver.js"));
+    command.args(["--address", "127.0.0.1", "--port", &port.to_string(), "--configure-bucket", BUCKET, "--silent"]);
+    command.arg("--directory").arg(folder.path().join("objects"));
+    Ok(command)
 }

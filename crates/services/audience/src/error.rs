@@ -15,8 +15,10 @@ pub(crate) fn dataset_status(error: &DatasetError) -> Status {
         DatasetError::Stopped => Status::unavailable("this process is stopping; try again"),
         DatasetError::Suppressions(error) => store_status(error),
         DatasetError::Storage { .. } => {
-            tracing::error!(error = %Chain(error), "the data directory does not take or give its files");
-            Status::unavailable("the data directory does not answer; see the log of this node and try again")
+            tracing::error!(error = %Chain(error), "the data directory or the object store does not take or give its files");
+            Status::unavailable(
+                "the data directory or the object store does not answer; see the log of this node and try again",
+            )
         }
         DatasetError::Damaged { .. } => {
             tracing::error!(error = %Chain(error), "a stored file is damaged");
@@ -38,7 +40,9 @@ pub(crate) fn mishap(error: &DatasetError) -> Fault {
     let cure = match error {
         DatasetError::Damaged { .. } => "a stored file is damaged; import the dataset again",
         DatasetError::Missing { .. } => "its bytes are not there any more; send the file again",
-        _ => "the data directory did not take it (full, or without rights); tell the operator and try again",
+        _ => {
+            "it was not kept or not found where it should be (the disk is full, or the object store away, or without rights); tell the operator and try again"
+        }
     };
     Fault::new("file", format!("{error}: {cure}"))
 }

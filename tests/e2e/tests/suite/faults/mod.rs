@@ -5,6 +5,7 @@ mod carrier;
 mod clock;
 mod disk;
 mod log;
+mod objects;
 mod redis;
 mod store;
 
