@@ -20,7 +20,7 @@ pub fn cpu(pid: u32) -> Result<Duration, Fault> {
 
 /// The same of a server that starts processes for its work: itself, those it has waited for, and its living children.
 pub fn cpu_of_family(pid: u32) -> Result<Duration, Fault> {
-    let mut ticks = 0;
+    let (mut ticks, mut children) = (None, 0);
     for entry in std::fs::read_dir("/proc")? {
         let Ok(number) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
         // Who has ended meanwhile was waited for, and is counted by its parent.
@@ -29,12 +29,14 @@ pub fn cpu_of_family(pid: u32) -> Result<Duration, Fault> {
         let fields: Vec<u64> = fields.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
         let field = |number: usize| fields.get(number - 3).copied().unwrap_or(0);
         if number == pid {
-            ticks += field(14) + field(15) + field(16) + field(17);
+            // Nothing yet is an answer too: a server that has just started may not have used a tick.
+            ticks = Some(field(14) + field(15) + field(16) + field(17));
         } else if field(4) == u64::from(pid) {
-            ticks += field(14) + field(15);
+            children += field(14) + field(15);
         }
     }
-    if ticks == 0 { Err(fault("no such process")) } else { Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)) }
+    let ticks = ticks.ok_or_else(|| fault("no such process"))? + children;
+    Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
 /// Memory in KiB by its name in /proc/PID/status: `VmRSS` now, `VmHWM` at its highest.
@@ -59,5 +61,15 @@ mod tests {
             sum = (0..100_000).fold(sum, |sum, next| sum ^ std::hint::black_box(next));
         }
         assert!(memory_kib(own, "VmNothing").is_err());
+    }
+
+    #[test]
+    fn who_has_used_nothing_yet_is_a_process() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let used = cpu_of_family(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(used < Duration::from_secs(1), "{used:?}");
+        assert!(cpu_of_family(child.id()).is_err(), "it is gone");
     }
 }
