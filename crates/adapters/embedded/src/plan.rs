@@ -65,12 +65,16 @@ pub(crate) fn plan<'a>(
 
 impl Plan {
     fn rows_of_topic(&mut self, topic: &mut Loaded, records: &[(i64, &Append)], now_us: i64) {
-        let mut writer = RowWriter::default();
-        for (offset, record) in records {
-            if writer.is_full_for(crate::size(record)) {
-                self.row(topic, std::mem::take(&mut writer), now_us);
+        let mut bytes_left = records.iter().map(|(_, record)| crate::size(record)).sum();
+        let mut writer = RowWriter::with_room(bytes_left, records.len());
+        for (at, (offset, record)) in records.iter().enumerate() {
+            let bytes = crate::size(record);
+            if writer.is_full_for(bytes) {
+                let next = RowWriter::with_room(bytes_left, records.len() - at);
+                self.row(topic, std::mem::replace(&mut writer, next), now_us);
             }
             writer.push(*offset, record);
+            bytes_left -= bytes;
         }
         if !records.is_empty() {
             self.row(topic, writer, now_us);

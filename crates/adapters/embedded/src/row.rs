@@ -247,6 +247,12 @@ pub(crate) struct RowWriter {
 }
 
 impl RowWriter {
+    /// With room for so much; what comes on top of it makes it grow. A row stays in memory, so its room is not doubled.
+    pub(crate) fn with_room(bytes: usize, records: usize) -> Self {
+        let directory = Directory { entries: Vec::with_capacity(records), ..Directory::default() };
+        Self { directory, data: Vec::with_capacity(bytes.min(ROW_BYTES_MAX)) }
+    }
+
     /// Whether a record of that size must begin another row.
     pub(crate) fn is_full_for(&self, bytes: usize) -> bool {
         !self.data.is_empty() && self.data.len() + bytes > ROW_BYTES_MAX
@@ -267,7 +273,11 @@ impl RowWriter {
     }
 
     /// The row.
-    pub(crate) fn finish(self, seq: i64, at_us: i64) -> Batch {
+    pub(crate) fn finish(mut self, seq: i64, at_us: i64) -> Batch {
+        self.directory.entries.shrink_to_fit();
+        if self.data.capacity() > self.data.len() + self.data.len() / 8 {
+            self.data.shrink_to_fit();
+        }
         Batch { seq, at_us, directory: self.directory, data: Bytes::from(self.data) }
     }
 }
