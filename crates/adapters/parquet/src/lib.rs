@@ -103,17 +103,24 @@ impl Datasets for ParquetDatasets {
             self.fetch(what)?;
         }
         let done = import::Importer { layout: &self.layout, key: &self.key, threads: self.threads }.import(job, watch);
-        // Whoever stops it begins it again; else its rejects are kept, whatever became of it.
-        if !matches!(done, Err(DatasetError::Stopped)) {
-            self.give(Artefact::Rejects(job.import_id))?;
+        // The rejects are kept whatever became of it, but for who stops it, who begins it again.
+        let kept = || self.give(Artefact::Rejects(job.import_id));
+        match done {
+            Ok(imported) => {
+                kept()?;
+                self.give(version)?;
+                self.remove(spool)?;
+                Ok(imported)
+            }
+            Err(error @ (DatasetError::Stopped | DatasetError::Missing { .. })) => Err(error),
+            Err(error) => {
+                // Its owner is told what is wrong with the file, not what else went wrong; what stays is swept.
+                if let Err(also) = kept().and_then(|()| self.remove(spool)) {
+                    tracing::warn!(error = %also, "the rejects of an import could not be given to other nodes");
+                }
+                Err(error)
+            }
         }
-        let imported = done.or_else(|error| match error {
-            error @ (DatasetError::Stopped | DatasetError::Missing { .. }) => Err(error),
-            error => self.remove(spool).and(Err(error)),
-        })?;
-        self.give(version)?;
-        self.remove(spool)?;
-        Ok(imported)
     }
 
     fn read_rejects(&self, import_id: Uuid, each: &mut dyn FnMut(Bytes) -> bool) -> Result<(), DatasetError> {

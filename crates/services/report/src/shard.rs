@@ -329,7 +329,8 @@ impl ShardLedger {
         self.new.clear();
         // Opening a chunk again costs less than the room of all that are spoken of within some seconds.
         let dirty = std::mem::take(&mut self.dirty);
-        let (awaited, others): (BTreeSet<_>, BTreeSet<_>) = dirty.into_iter().partition(|key| self.replies.awaits(*key));
+        let (awaited, others): (BTreeSet<_>, BTreeSet<_>) =
+            dirty.into_iter().partition(|key| self.replies.awaits(*key));
         let before = std::mem::replace(&mut self.written, awaited);
         for key in others.iter().chain(before.difference(&self.written)) {
             if let Some(chunk) = self.chunks.get_mut(key) {

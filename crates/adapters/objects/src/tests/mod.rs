@@ -142,7 +142,7 @@ fn names_lead_back_to_what_they_are_of() {
             assert_eq!(keys.artefact(&keys.complete(what)), Some(what));
             assert_eq!(keys.artefact(&keys.file(what, &file)), Some(what));
         }
-        for other in ["x", "a/versions/no-id/complete.json", "a/b/work/1"] {
+        for other in ["x", "a/versions/no-id/complete.json", "a/b/places/1"] {
             assert_eq!(keys.artefact(&Key::from(other)), None, "{other} under {prefix:?}");
         }
     }

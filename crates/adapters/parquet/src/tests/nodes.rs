@@ -131,12 +131,17 @@ fn what_nobody_was_told_of_is_not_used() {
 
 #[test]
 fn what_is_refused_leaves_its_rejects_for_all() {
-    let shelf = Arc::default();
+    let shelf: Arc<OneShelf> = Arc::default();
     let (one, two) = (node(&shelf), node(&shelf));
     one.spool(1, b"account_id,msisdn\nA1,khong\n");
     two.datasets.import(&job(1, None), &Always).unwrap_err();
     assert_eq!(shelf.has(), ["rejects/1"]);
     assert!(one.rejects(1).contains("A1"));
+    // What is wrong with the file is told, whatever else goes wrong.
+    one.spool(2, b"account_id,msisdn\nA1,khong\n");
+    shelf.is_away.store(true, Ordering::Relaxed);
+    let refused = two.datasets.import(&job(2, None), &Always).unwrap_err();
+    assert!(matches!(refused, DatasetError::Refused { .. }), "{refused}");
     let missing = one.datasets.count(Uuid::from_u128(1), &"has mobile".parse().unwrap()).unwrap_err();
     assert!(matches!(missing, DatasetError::Missing { .. }), "{missing}");
 }
