@@ -67,11 +67,6 @@ impl Replies {
         self.due.insert(key);
     }
 
-    /// Whether somebody is still to be told of the chunk.
-    pub(crate) fn awaits(&self, key: ChunkKey) -> bool {
-        self.open.contains_key(&key)
-    }
-
     /// Something about the chunk changed.
     pub(crate) fn touch(&mut self, key: ChunkKey) {
         if self.open.contains_key(&key) {

@@ -65,7 +65,7 @@ pub(crate) struct ShardLedger {
     campaigns: HashMap<CampaignId, BTreeSet<ChunkKey>>,
     loaded: HashSet<CampaignId>,
     dirty: BTreeSet<ChunkKey>,
-    /// Written by the flush before, with answers to come that look at them; perhaps at rest since.
+    /// Written by the flush before, and perhaps at rest since.
     written: BTreeSet<ChunkKey>,
     new: BTreeSet<ChunkKey>,
     newly_loaded: Vec<CampaignId>,
@@ -327,12 +327,8 @@ impl ShardLedger {
     /// The flush is stored.
     pub(crate) fn flushed(&mut self) {
         self.new.clear();
-        // Opening a chunk again costs less than the room of all that are spoken of within some seconds.
         let dirty = std::mem::take(&mut self.dirty);
-        let (awaited, others): (BTreeSet<_>, BTreeSet<_>) =
-            dirty.into_iter().partition(|key| self.replies.awaits(*key));
-        let before = std::mem::replace(&mut self.written, awaited);
-        for key in others.iter().chain(before.difference(&self.written)) {
+        for key in std::mem::replace(&mut self.written, dirty).difference(&self.written) {
             if let Some(chunk) = self.chunks.get_mut(key) {
                 chunk.rest();
             }
