@@ -16,8 +16,8 @@ use crate::error::told;
 
 /// Until a connection stands, at most.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// One request of at most a part, at most.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// Without an octet of an answer, at most. A file may take as long as it comes at all.
+const SILENT_FOR: Duration = Duration::from_secs(30);
 /// Requests are made again for so long.
 const AGAIN_FOR: Duration = Duration::from_secs(20);
 const AGAIN_MAX: usize = 5;
@@ -51,7 +51,8 @@ impl Bucket {
         let mut client = ClientOptions::new()
             .with_allow_http(access.url.starts_with("http://"))
             .with_connect_timeout(CONNECT_WITHIN)
-            .with_timeout(ANSWERS_WITHIN);
+            .with_timeout_disabled()
+            .with_read_timeout(SILENT_FOR);
         if let Some(path) = &access.ca {
             let fault = |why: String| ObjectsError(format!("objects.tls_ca: `{}` {why}", path.display()));
             let pem = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
