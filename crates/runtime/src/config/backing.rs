@@ -187,15 +187,23 @@ pub(super) fn read_redis(section: Section<'_>) -> Option<Secret> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Config, DEFAULT, Faults, Layers};
     use super::*;
 
-    fn check(text: &str) -> Result<Config, Vec<String>> {
+    pub(in crate::config) fn check(text: &str) -> Result<Config, Vec<String>> {
         let mut layers = Layers::default();
         layers.add_toml("loa.default.toml", DEFAULT, true).unwrap();
         layers.add_toml("loa.toml", text, false).unwrap();
         Config::check(&layers).map_err(|Faults(faults)| faults.iter().map(ToString::to_string).collect())
+    }
+
+    /// The keys that are at fault.
+    #[track_caller]
+    pub(in crate::config) fn faulty(text: &str, keys: &[&str]) {
+        let faults = check(text).unwrap_err();
+        let found: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+        assert_eq!(found, keys, "{faults:#?}");
     }
 
     #[test]
@@ -218,13 +226,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        #[track_caller]
-        fn faulty(text: &str, keys: &[&str]) {
-            let faults = check(text).unwrap_err();
-            let found: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
-            assert_eq!(found, keys, "{faults:#?}");
-        }
-
         faulty("[log]\nkind = \"tape\"\nbrokers = \"a:1\"\n[store]\nkind = \"files\"\n", &["log.kind", "store.kind"]);
         faulty("[log]\nbrokers = \"a:9092\"\n", &["log.brokers"]); // a key of the other kind
         faulty("[log]\nkind = \"kafka\"\n", &["log.brokers"]);

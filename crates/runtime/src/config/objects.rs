@@ -67,14 +67,7 @@ pub(super) fn read(section: Section<'_>) -> Option<ObjectsConfig> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, DEFAULT, Faults, Layers};
-
-    fn check(text: &str) -> Result<Config, Vec<String>> {
-        let mut layers = Layers::default();
-        layers.add_toml("loa.default.toml", DEFAULT, true).unwrap();
-        layers.add_toml("loa.toml", text, false).unwrap();
-        Config::check(&layers).map_err(|Faults(faults)| faults.iter().map(ToString::to_string).collect())
-    }
+    use super::super::backing::tests::{check, faulty};
 
     const WHOLE: &str =
         "[objects]\nurl = \"https://store:9000\"\nbucket = \"loa\"\naccess_key = \"loa\"\nsecret_key = \"hidden\"\n";
@@ -90,13 +83,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        #[track_caller]
-        fn faulty(text: &str, keys: &[&str]) {
-            let faults = check(text).unwrap_err();
-            let found: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
-            assert_eq!(found, keys, "{faults:#?}");
-        }
-
         faulty("[objects]\nbucket = \"loa\"\n", &["objects.bucket"]);
         faulty(
             "[objects]\nurl = \"store:9000\"\n",
