@@ -27,7 +27,7 @@ pub struct ChunkFacts {
     /// Loa-domain `Channel` code.
     pub channel: u8,
     /// Its recipients' address hashes, by index. Ascending for frozen chunks; by arrival for single sends.
-    /// Held once by who keeps the chunk and who writes it: ten million people's are 80 MB.
+    /// Held once by who keeps the chunk and who writes it: ten million people's are 80 MB until they are written.
     pub keys: Arc<[AddressHash]>,
 }
 

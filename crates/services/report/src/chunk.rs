@@ -1,7 +1,8 @@
 //! One chunk of the ledger: where each of its recipients stands.
 //!
 //! Columns, not rows, so that a chunk of 500 packs into about 1 kB (zstd-1) and an update rewrites little. In memory too a
-//! chunk is packed while nobody speaks of it: a process knows every campaign's chunks, and most of them rest.
+//! chunk is packed while nobody speaks of it: a process knows every campaign's chunks, and most of them rest. Who its
+//! recipients are is asked only for a receipt that belongs to nothing, so of frozen chunks the store alone keeps it.
 //!
 //! Must stay true: applying a word again changes nothing; counts follow from the states, never the other way round.
 
@@ -70,10 +71,19 @@ pub(crate) struct Told {
 /// A chunk and its recipients.
 #[derive(Debug, Clone)]
 pub(crate) struct ChunkLedger {
-    /// What never changes.
+    /// What never changes; without keys while these are in the store alone.
     pub facts: ChunkFacts,
+    stored_keys: Option<StoredKeys>,
     body: Body,
     counts: Counts,
+}
+
+/// Keys that are in the store alone.
+#[derive(Debug, Clone, Copy)]
+struct StoredKeys {
+    count: usize,
+    first: AddressHash,
+    last: AddressHash,
 }
 
 /// A chunk's recipients in memory.
@@ -95,7 +105,8 @@ pub(crate) struct BadBlob(String);
 impl ChunkLedger {
     /// A chunk nobody has spoken of yet.
     pub(crate) fn new(facts: ChunkFacts) -> Self {
-        let mut chunk = Self { body: Body::Untold(facts.keys.len()), facts, counts: Counts::default() };
+        let body = Body::Untold(facts.keys.len());
+        let mut chunk = Self { facts, stored_keys: None, body, counts: Counts::default() };
         chunk.recount();
         chunk
     }
@@ -164,10 +175,46 @@ impl ChunkLedger {
         self.entries().get(usize::from(index)).copied()
     }
 
-    /// The index of an address, if it is in this chunk.
+    /// The index of an address, if it is in this chunk and its keys are here.
     pub(crate) fn index_of(&self, hash: AddressHash) -> Option<u16> {
         let at = self.facts.keys.iter().position(|&key| key == hash)?;
         u16::try_from(at).ok()
+    }
+
+    /// Whether an address is in this chunk, or may be, as far as is known without the keys.
+    pub(crate) fn may_hold(&self, hash: AddressHash) -> bool {
+        self.stored_keys.map_or_else(|| self.index_of(hash).is_some(), |keys| (keys.first..=keys.last).contains(&hash))
+    }
+
+    /// Whether who its recipients are is in the store alone.
+    pub(crate) fn is_without_keys(&self) -> bool {
+        self.stored_keys.is_some()
+    }
+
+    /// The store has the keys, and nobody is added any more: they take no room here.
+    pub(crate) fn drop_keys(&mut self) {
+        if let (Some(&first), Some(&last)) = (self.facts.keys.iter().min(), self.facts.keys.iter().max()) {
+            self.stored_keys = Some(StoredKeys { count: self.facts.keys.len(), first, last });
+            self.facts.keys = Arc::default();
+        }
+    }
+
+    /// The keys, from the store; whether they were not here.
+    pub(crate) fn take_keys(&mut self, keys: Arc<[AddressHash]>) -> bool {
+        let Some(stored) = self.stored_keys.take() else { return false };
+        self.facts.keys = keys;
+        self.note_nobody(stored.count);
+        true
+    }
+
+    /// How many recipients it has, told of or not.
+    pub(crate) fn recipients(&self) -> usize {
+        self.stored_keys.map_or(self.facts.keys.len(), |keys| keys.count)
+    }
+
+    /// Whether it is known that this address has this index. Nobody is added where the keys are in the store alone.
+    pub(crate) fn knows(&self, index: u16, hash: AddressHash) -> bool {
+        self.is_without_keys() || self.facts.keys.get(usize::from(index)) == Some(&hash)
     }
 
     /// Makes room for an index (single sends tell their recipients one by one) and notes its address.
@@ -264,7 +311,9 @@ impl ChunkLedger {
     /// Up to so many recipients have an address, if only one that is not told yet.
     fn note_nobody(&mut self, len: usize) {
         let keys = &mut self.facts.keys;
-        if keys.len() < len {
+        if let Some(stored) = &mut self.stored_keys {
+            stored.count = stored.count.max(len);
+        } else if keys.len() < len {
             *keys = keys.iter().copied().chain(repeat_n(AddressHash(0), len - keys.len())).collect();
         }
     }
@@ -274,7 +323,7 @@ impl ChunkLedger {
             Body::Untold(count) => *count,
             Body::Open(entries) => entries.len(),
             // Each has an address, if only one that is not told yet.
-            Body::Packed(_) => self.facts.keys.len(),
+            Body::Packed(_) => self.recipients(),
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Missing {
 pub(crate) enum NotTaken {
     /// Its chunk must be loaded first.
     Missing(Missing),
+    /// Who the recipients of some chunks are must be read first: this one may be among them.
+    Keyless(AddressHash),
     /// It cannot be read.
     Bad(BadRecord),
 }
@@ -68,6 +70,8 @@ pub(crate) struct ShardLedger {
     /// Written by the flush before, and perhaps at rest since.
     written: BTreeSet<ChunkKey>,
     new: BTreeSet<ChunkKey>,
+    /// Their keys were read from the store and are let go by the next flush.
+    fetched: Vec<ChunkKey>,
     newly_loaded: Vec<CampaignId>,
     singles: Vec<SingleRow>,
     replies: Replies,
@@ -89,7 +93,10 @@ impl ShardLedger {
         let mut ledger = Self { shard, loaded, replies, ..Self::default() };
         for hit in hits {
             let damaged = |error: crate::chunk::BadBlob| StoreError::Damaged { why: error.to_string() };
-            let chunk = ChunkLedger::from_blob(hit.facts, &hit.blob).map_err(damaged)?;
+            let mut chunk = ChunkLedger::from_blob(hit.facts, &hit.blob).map_err(damaged)?;
+            if ledger.loaded.contains(&chunk.facts.campaign) {
+                chunk.drop_keys();
+            }
             ledger.campaigns.entry(chunk.facts.campaign).or_default().insert(chunk.facts.key);
             ledger.chunks.insert(chunk.facts.key, chunk);
         }
@@ -200,9 +207,7 @@ impl ShardLedger {
         let channel = convert::channel(accepted.channel)?.code();
         self.add_single_chunk(key, campaign, channel, &accepted.account);
         let hash = AddressHash(accepted.address_hash);
-        if let Some(chunk) =
-            self.chunks.get_mut(&key).filter(|chunk| chunk.facts.keys.get(usize::from(index)) != Some(&hash))
-        {
+        if let Some(chunk) = self.chunks.get_mut(&key).filter(|chunk| !chunk.knows(index, hash)) {
             chunk.note_address(index, hash);
             if chunk.facts.account.is_empty() {
                 chunk.facts.account.clone_from(&accepted.account);
@@ -289,6 +294,17 @@ impl ShardLedger {
         }
     }
 
+    /// Keys that were read for [`NotTaken::Keyless`]; whether any of them were not here.
+    pub(crate) fn take_keys(&mut self, hits: Vec<ChunkHit>) -> bool {
+        let before = self.fetched.len();
+        for ChunkFacts { key, keys, .. } in hits.into_iter().map(|hit| hit.facts) {
+            if self.chunks.get_mut(&key).is_some_and(|chunk| chunk.take_keys(keys)) {
+                self.fetched.push(key);
+            }
+        }
+        self.fetched.len() > before
+    }
+
     /// One chunk.
     pub(crate) fn chunk(&self, key: ChunkKey) -> Option<&ChunkLedger> {
         self.chunks.get(&key)
@@ -337,7 +353,10 @@ impl ShardLedger {
         self.singles.clear();
         self.replies.flushed();
         self.gaps.clear();
-        self.newly_loaded.clear();
+        let whole = self.newly_loaded.drain(..).filter_map(|campaign| self.campaigns.get(&campaign)).flatten();
+        for key in self.fetched.drain(..).chain(whole.copied()) {
+            self.chunks.get_mut(&key).into_iter().for_each(ChunkLedger::drop_keys);
+        }
         self.offsets_dirty = false;
     }
 
@@ -348,7 +367,7 @@ impl ShardLedger {
             let chunk = self.chunks.get(key)?;
             channel = chunk.facts.channel;
             counts.add_all(chunk.counts());
-            counts.frozen += chunk.facts.keys.len() as u64;
+            counts.frozen += chunk.recipients() as u64;
         }
         Some(TotalsRow { campaign, variant, shard: self.shard, channel, counts: counts.encode(), at_us: now_us })
     }

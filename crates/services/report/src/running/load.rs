@@ -1,4 +1,4 @@
-//! Chunks of campaigns, asked of audience once per campaign and shard.
+//! Chunks of campaigns, asked of audience once per campaign and shard; their keys again, of the store, where they are needed.
 //!
 //! Must stay true: a campaign counts as loaded only when every chunk of all its variants is known.
 
@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use loa_contract::convert;
 use loa_contract::pb::event::v1 as event;
 use loa_domain::campaign::CampaignState;
+use loa_domain::hash::AddressHash;
 
 use super::Running;
 use crate::chunks::Wanted;
@@ -26,6 +27,17 @@ impl Running {
             self.load_campaign(&control).await;
         }
         self.shards.get(&shard).is_some_and(|(_, ledger)| ledger.chunk(missing.chunk).is_some())
+    }
+
+    /// Reads who the recipients are of all chunks in which an address may stand; whether any were not known.
+    pub(super) async fn load_keys(&mut self, hash: AddressHash, shard: u32) -> bool {
+        match self.store.find(shard, hash).await {
+            Ok(hits) => self.shards.get_mut(&shard).is_some_and(|(_, ledger)| ledger.take_keys(hits)),
+            Err(error) => {
+                tracing::warn!(shard, %error, "the recipients of a chunk could not be read; they are asked for again");
+                false
+            }
+        }
     }
 
     pub(super) async fn load_campaigns(&mut self) {

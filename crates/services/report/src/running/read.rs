@@ -84,13 +84,20 @@ impl Running {
         self.stuck.insert((topic.name, partition), (topic, waiting.record.at_us));
     }
 
-    /// Takes what waits, in order; stops where a chunk must be loaded first and cannot be now.
+    /// Takes what waits, in order; stops where something must be loaded first and cannot be now.
     pub(super) async fn take_waiting(&mut self) {
         while let Some(waiting) = self.waiting.pop_front() {
             match self.take(&waiting) {
                 Ok(()) => {}
                 Err(NotTaken::Missing(missing)) => {
                     let known = self.load_missing(missing, waiting.record.partition).await;
+                    self.waiting.push_front(waiting);
+                    if !known {
+                        return;
+                    }
+                }
+                Err(NotTaken::Keyless(hash)) => {
+                    let known = self.load_keys(hash, waiting.record.partition).await;
                     self.waiting.push_front(waiting);
                     if !known {
                         return;

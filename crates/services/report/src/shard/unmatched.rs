@@ -1,6 +1,7 @@
 //! Receipts whose id belongs to nothing: as after a crash between a message's answer and its reference.
 //!
-//! Must stay true: such a receipt settles a message only if no other message can be meant by it.
+//! Must stay true: such a receipt settles a message only if no other message can be meant by it, also none of a chunk whose
+//! keys are in the store alone.
 
 use loa_contract::convert::BadRecord;
 use loa_contract::pb::event::v1 as event;
@@ -31,7 +32,7 @@ impl ShardLedger {
     /// none in doubt.
     pub(super) fn take_unmatched(&mut self, told: &event::Unmatched, speaks: &SpeaksOf<'_>) -> Result<(), NotTaken> {
         let state = final_state(told.state)?;
-        let Some((key, campaign, index, release_no)) = self.meant(told, speaks) else { return Ok(()) };
+        let Some((key, campaign, index, release_no)) = self.meant(told, speaks)? else { return Ok(()) };
         let word = Word { state, release_no, own: false, receipt: true };
         let reason = if state == RecipientState::Delivered { Reason::None } else { Reason::Receipt };
         let told = Told { word, reason, at_us: told.at_us, parts: 0 };
@@ -42,21 +43,26 @@ impl ShardLedger {
     }
 
     /// The message in doubt that alone can be meant, with its release.
-    fn meant(&self, told: &event::Unmatched, speaks: &SpeaksOf<'_>) -> Option<(ChunkKey, CampaignId, u16, u32)> {
+    fn meant(
+        &self,
+        told: &event::Unmatched,
+        speaks: &SpeaksOf<'_>,
+    ) -> Result<Option<(ChunkKey, CampaignId, u16, u32)>, NotTaken> {
         // Few chunks have anybody in doubt; only if this person is there, all of theirs are looked at.
         let hash = AddressHash(told.address_hash);
-        let is_in_doubt = |chunk: &ChunkLedger| {
-            let is = chunk.counts().of(RecipientState::InDoubt) > 0 && chunk.facts.account == told.account;
-            is && chunk.index_of(hash).is_some()
-        };
-        if !self.chunks.values().any(is_in_doubt) {
-            return None;
+        let may_be = |chunk: &&ChunkLedger| chunk.facts.account == told.account && chunk.may_hold(hash);
+        let is_in_doubt = |chunk: &ChunkLedger| chunk.counts().of(RecipientState::InDoubt) > 0;
+        if !self.chunks.values().any(|chunk| is_in_doubt(chunk) && may_be(&chunk)) {
+            return Ok(None);
+        }
+        if self.chunks.values().filter(may_be).any(ChunkLedger::is_without_keys) {
+            return Err(NotTaken::Keyless(hash));
         }
         let said = |message: &Message<'_>| speaks(message.chunk.facts.campaign, message.key.variant, &told.sender);
         let mut may_be = self.messages(told).filter(|message| message.may_have_left() && said(message) != Speaks::No);
-        let (Some(only), None) = (may_be.next(), may_be.next()) else { return None };
+        let (Some(only), None) = (may_be.next(), may_be.next()) else { return Ok(None) };
         let is_meant = only.known.state == RecipientState::InDoubt && said(&only) == Speaks::Whole;
-        is_meant.then_some((only.key, only.chunk.facts.campaign, only.index, only.known.release_no))
+        Ok(is_meant.then_some((only.key, only.chunk.facts.campaign, only.index, only.known.release_no)))
     }
 
     /// Messages to the person by the account.
@@ -97,7 +103,7 @@ mod tests {
     use super::super::tests::{CAMPAIGN, counts, key, ledger, settled};
     use super::*;
     use loa_contract::convert;
-    use loa_ports::store::report::{ChunkFacts, Flush};
+    use loa_ports::store::report::{ChunkFacts, ChunkHit, Flush};
 
     fn ours(_: CampaignId, _: u16, sender: &str) -> Speaks {
         if sender == "BENTRE" { Speaks::Whole } else { Speaks::No }
@@ -150,6 +156,38 @@ mod tests {
             second(&mut ledger, &[outcome, Submitted, Submitted]);
             ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
             assert_eq!(in_doubt(&ledger), left, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn whose_keys_are_stored_is_asked_for() {
+        for (other, left) in [(Rejected, 0), (Submitted, 1)] {
+            let mut ledger = ledger();
+            ledger.take_settlements(&settled(1, &[InDoubt, Submitted, Submitted])).unwrap();
+            second(&mut ledger, &[other, Submitted, Submitted]);
+            ledger.set_loaded(CAMPAIGN);
+            let stored = ledger.flush(0).unwrap().chunks;
+            ledger.flushed();
+            // Nobody in doubt there: nothing is asked for.
+            ledger.take_outcomes(&receipt(9, "a", "BENTRE"), &ours).unwrap();
+            ledger.take_outcomes(&receipt(0, "b", "BENTRE"), &ours).unwrap();
+            let hits = |from: usize| {
+                let hit = |facts: &ChunkFacts| ChunkHit { facts: facts.clone(), blob: Vec::new() };
+                stored[from..].iter().map(hit).collect::<Vec<_>>()
+            };
+            // One chunk's alone do not tell whether the other one's message is meant.
+            for from in [1, 0] {
+                let not_taken = ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap_err();
+                assert!(matches!(not_taken, NotTaken::Keyless(AddressHash(0))));
+                assert!(ledger.take_keys(hits(from)));
+            }
+            assert!(!ledger.take_keys(hits(0)), "they are here");
+            ledger.take_outcomes(&receipt(0, "a", "BENTRE"), &ours).unwrap();
+            assert_eq!(in_doubt(&ledger), left, "{other:?}");
+            assert_eq!(ledger.flush(0).unwrap().chunks, [], "they are not written again");
+            ledger.flushed();
+            assert!(ledger.take_keys(hits(0)), "they were let go");
+            assert_eq!(counts(&ledger).frozen, 6);
         }
     }
 
