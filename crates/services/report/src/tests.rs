@@ -132,7 +132,7 @@ impl World {
     }
 
     async fn runs(&self, campaign: CampaignId, lane: Lane, notice: bool) {
-        let variant = event::FrozenVariant { channel: 1, recipients: 6, ..Default::default() };
+        let variant = event::FrozenVariant { channel: 1, recipients: 6, parts: 6, ..Default::default() };
         let control = event::CampaignControl {
             campaign_id: campaign.to_vec(),
             freeze_id: campaign.to_vec(),
@@ -164,6 +164,10 @@ impl World {
 
     /// All three of a campaign's people in a shard are delivered.
     async fn delivered(&self, campaign: CampaignId, shard: u32) {
+        self.settled(campaign, shard, event::SliceOutcome::Delivered).await;
+    }
+
+    async fn settled(&self, campaign: CampaignId, shard: u32, outcome: event::SliceOutcome) {
         let slice = event::SliceSettled {
             chunk: Some(convert::chunk_key_record(chunk(campaign, shard))),
             release_no: 1,
@@ -172,7 +176,7 @@ impl World {
             own: true,
             at_us: 1,
             mask: Mask::first(3).to_vec(),
-            outcomes: vec![u8::try_from(i32::from(event::SliceOutcome::Delivered)).unwrap()],
+            outcomes: vec![u8::try_from(i32::from(outcome)).unwrap()],
             ..Default::default()
         };
         self.append::<SettlementsTopic>(shard, &event::Settlements { slices: vec![slice] }).await;
@@ -257,6 +261,39 @@ async fn far_behind_bulk_is_halted_and_one_bad_record_holds_up_its_partition_alo
     let why = "LOA-023: the ledger is 169 h behind on settlements.v1 (at most 168); resume once it has caught up";
     assert_eq!(world.halted()[0], (BULK, why.to_owned()));
     assert!(world.halted().iter().all(|(id, _)| *id == BULK), "normal campaigns and notices go on");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_belongs_to_nothing_finds_whom_the_store_alone_knows() {
+    let world = World::new().await;
+    let process = world.start("one").await;
+    let unmatched = |address_hash| {
+        let state = RecipientState::Delivered.code().into();
+        let told =
+            event::Unmatched { address_hash, account: "sim-a".to_owned(), state, at_us: 9, ..Default::default() };
+        event::Outcomes { shard: SHARD, unmatched: vec![told], ..Default::default() }
+    };
+    // The same people by the same account: what the other campaign sent them was refused.
+    world.settled(NORMAL, SHARD, event::SliceOutcome::Rejected).await;
+    world.settled(BULK, SHARD, event::SliceOutcome::InDoubt).await;
+    let stands = async |campaign, state| world.ledger(&process, campaign).await.of(state);
+    eventually("both are stored, and with them who it is", async || {
+        stands(NORMAL, RecipientState::Rejected).await == 3 && stands(BULK, RecipientState::InDoubt).await == 3
+    })
+    .await;
+    world.append::<OutcomesTopic>(SHARD, &unmatched(2)).await;
+    world.append::<OutcomesTopic>(SHARD, &unmatched(7)).await;
+    eventually("it is settled", async || stands(BULK, RecipientState::Delivered).await == 1).await;
+    process.stop().await;
+
+    let process = world.start("two").await;
+    world.append::<OutcomesTopic>(SHARD, &unmatched(3)).await;
+    eventually("another owner finds them too", async || {
+        let whole = world.ledger(&process, BULK).await;
+        whole.of(RecipientState::Delivered) == 2 && whole.of(RecipientState::InDoubt) == 1
+    })
+    .await;
     process.stop().await;
 }
 
