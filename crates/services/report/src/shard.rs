@@ -294,17 +294,6 @@ impl ShardLedger {
         }
     }
 
-    /// Keys that were read for [`NotTaken::Keyless`]; whether any of them were not here.
-    pub(crate) fn take_keys(&mut self, hits: Vec<ChunkHit>) -> bool {
-        let before = self.fetched.len();
-        for ChunkFacts { key, keys, .. } in hits.into_iter().map(|hit| hit.facts) {
-            if self.chunks.get_mut(&key).is_some_and(|chunk| chunk.take_keys(keys)) {
-                self.fetched.push(key);
-            }
-        }
-        self.fetched.len() > before
-    }
-
     /// One chunk.
     pub(crate) fn chunk(&self, key: ChunkKey) -> Option<&ChunkLedger> {
         self.chunks.get(&key)

@@ -8,6 +8,7 @@ use loa_contract::pb::event::v1 as event;
 use loa_domain::hash::AddressHash;
 use loa_domain::ids::{CampaignId, ChunkKey};
 use loa_domain::state::{Known, Reason, RecipientState, Word};
+use loa_ports::store::report::{ChunkFacts, ChunkHit};
 
 use super::{NotTaken, ShardLedger};
 use crate::chunk::{ChunkLedger, Told};
@@ -40,6 +41,17 @@ impl ShardLedger {
             self.mark(key, campaign);
         }
         Ok(())
+    }
+
+    /// Keys that were read for [`NotTaken::Keyless`]; whether any of them were not here.
+    pub(crate) fn take_keys(&mut self, hits: Vec<ChunkHit>) -> bool {
+        let before = self.fetched.len();
+        for ChunkFacts { key, keys, .. } in hits.into_iter().map(|hit| hit.facts) {
+            if self.chunks.get_mut(&key).is_some_and(|chunk| chunk.take_keys(keys)) {
+                self.fetched.push(key);
+            }
+        }
+        self.fetched.len() > before
     }
 
     /// The message in doubt that alone can be meant, with its release.
@@ -103,7 +115,7 @@ mod tests {
     use super::super::tests::{CAMPAIGN, counts, key, ledger, settled};
     use super::*;
     use loa_contract::convert;
-    use loa_ports::store::report::{ChunkFacts, ChunkHit, Flush};
+    use loa_ports::store::report::Flush;
 
     fn ours(_: CampaignId, _: u16, sender: &str) -> Speaks {
         if sender == "BENTRE" { Speaks::Whole } else { Speaks::No }
