@@ -8,9 +8,10 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use loa_ports::audience::{DatasetError, KeptFile};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{fault, local};
@@ -52,10 +53,9 @@ pub(crate) async fn upload(
         input.read_to_end(&mut bytes).map_err(local("read", path))?;
         return store.put(key, bytes.into()).await.map(drop).map_err(failed);
     }
-    let parts = store.put_multipart(key).await.map_err(failed)?;
-    let mut parts = WriteMultipart::new_with_chunk_size(parts, PART_BYTES);
-    match send(&mut input, &mut parts, path, key).await {
-        Ok(()) => parts.finish().await.map(drop).map_err(failed),
+    let mut parts = store.put_multipart(key).await.map_err(failed)?;
+    match send(&mut input, parts.as_mut(), path, key).await {
+        Ok(()) => parts.complete().await.map(drop).map_err(failed),
         Err(error) => {
             if let Err(error) = parts.abort().await {
                 tracing::warn!(%error, "parts of a file that was given up stay in the object store; let its own rules remove them");
@@ -65,15 +65,23 @@ pub(crate) async fn upload(
     }
 }
 
-async fn send(input: &mut File, parts: &mut WriteMultipart, path: &Path, key: &Key) -> Result<(), DatasetError> {
-    let mut piece = vec![0; PART_BYTES];
+/// Sends all parts, a few at once. What each costs is let go as soon as it is stored: `WriteMultipart` of the library was seen
+/// to hold the whole of a file.
+async fn send(input: &mut File, parts: &mut dyn MultipartUpload, path: &Path, key: &Key) -> Result<(), DatasetError> {
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let read = input.read(&mut piece).map_err(local("read", path))?;
-        if read == 0 {
-            return Ok(());
+        let mut piece = Vec::with_capacity(PART_BYTES);
+        (&mut *input).take(PART_BYTES as u64).read_to_end(&mut piece).map_err(local("read", path))?;
+        let is_last = piece.is_empty();
+        if !is_last {
+            under_way.push(parts.put_part(piece.into()));
         }
-        parts.wait_for_capacity(PARTS_MAX).await.map_err(|error| fault(format!("store {key}"), error))?;
-        parts.write(&piece[..read]);
+        while is_last || under_way.len() >= PARTS_MAX {
+            match under_way.next().await {
+                None => return Ok(()),
+                Some(done) => done.map_err(|error| fault(format!("store {key}"), error))?,
+            }
+        }
     }
 }
 
@@ -98,4 +106,69 @@ pub(crate) async fn download(
         return Ok(());
     }
     Err(DatasetError::Damaged { what: key.to_string(), why: "its content is not what was stored".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use object_store::{PutPayload, PutResult, Result, UploadPart};
+
+    use super::*;
+
+    /// Takes parts in turn; who is stored says so only when asked again.
+    #[derive(Debug, Default)]
+    struct Parts {
+        alive: Arc<AtomicUsize>,
+        most: usize,
+        taken: Vec<PutPayload>,
+        fails_at: Option<usize>,
+    }
+
+    #[async_trait::async_trait]
+    impl MultipartUpload for Parts {
+        fn put_part(&mut self, data: PutPayload) -> UploadPart {
+            let alive = Arc::clone(&self.alive);
+            self.most = self.most.max(alive.fetch_add(1, Ordering::SeqCst) + 1);
+            self.taken.push(data);
+            let fails = self.fails_at == Some(self.taken.len());
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                alive.fetch_sub(1, Ordering::SeqCst);
+                if fails {
+                    Err(object_store::Error::NotImplemented { operation: String::new(), implementer: String::new() })
+                } else {
+                    Ok(())
+                }
+            })
+        }
+
+        async fn complete(&mut self) -> Result<PutResult> {
+            unreachable!("sending does not complete")
+        }
+
+        async fn abort(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_file_is_never_whole_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("large"), Key::from("large"));
+        let mut content: Vec<u8> = (0..7 * PART_BYTES).map(|at| u8::try_from(at / PART_BYTES).unwrap()).collect();
+        content.push(0xff);
+        std::fs::write(&path, &content).unwrap();
+        let mut parts = Parts::default();
+        send(&mut File::open(&path).unwrap(), &mut parts, &path, &key).await.unwrap();
+        assert_eq!((parts.most, parts.taken.len(), parts.alive.load(Ordering::SeqCst)), (PARTS_MAX, 8, 0));
+        let stored: Vec<u8> = parts.taken.iter().flatten().flat_map(|piece| piece.iter().copied()).collect();
+        assert!(stored == content, "in order and whole");
+
+        let mut parts = Parts { fails_at: Some(3), ..Parts::default() };
+        let failed = send(&mut File::open(&path).unwrap(), &mut parts, &path, &key).await;
+        assert!(failed.is_err_and(|error| error.to_string().contains("large")));
+        assert!(parts.taken.len() < 8, "it is given up at once");
+    }
 }
