@@ -54,19 +54,20 @@ pub(crate) async fn upload(
         return store.put(key, bytes.into()).await.map(drop).map_err(failed);
     }
     let mut parts = store.put_multipart(key).await.map_err(failed)?;
-    match send(&mut input, parts.as_mut(), path, key).await {
+    let stored = match send(&mut input, parts.as_mut(), path, key).await {
         Ok(()) => parts.complete().await.map(drop).map_err(failed),
-        Err(error) => {
-            if let Err(error) = parts.abort().await {
-                tracing::warn!(%error, "parts of a file that was given up stay in the object store; let its own rules remove them");
-            }
-            Err(error)
-        }
+        Err(error) => Err(error),
+    };
+    if stored.is_err()
+        && let Err(error) = parts.abort().await
+    {
+        tracing::warn!(%error, "parts of a file that was given up stay in the object store; let its own rules remove them");
     }
+    stored
 }
 
-/// Sends all parts, a few at once. What each costs is let go as soon as it is stored: `WriteMultipart` of the library was seen
-/// to hold the whole of a file.
+/// Sends all parts, a few at once. Not by the library's `WriteMultipart`, whose parts are tasks on other threads: with it an
+/// import of five million people took 250 MiB more.
 async fn send(input: &mut File, parts: &mut dyn MultipartUpload, path: &Path, key: &Key) -> Result<(), DatasetError> {
     let mut under_way = FuturesUnordered::new();
     loop {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_file_is_never_whole_in_memory() {
+    async fn a_large_file_goes_up_a_few_parts_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("large"), Key::from("large"));
         let mut content: Vec<u8> = (0..7 * PART_BYTES).map(|at| u8::try_from(at / PART_BYTES).unwrap()).collect();
