@@ -62,14 +62,9 @@ impl ChunkLedger {
     }
 
     /// Makes room for an index (single sends tell their recipients one by one) and notes its address.
-    pub(crate) fn note_address(&mut self, index: u16, hash: AddressHash) -> bool {
+    pub(crate) fn note_address(&mut self, index: u16, hash: AddressHash) {
         self.grow(usize::from(index) + 1);
-        let at = usize::from(index);
-        let is_new = self.facts.keys[at] != hash;
-        if is_new {
-            Arc::make_mut(&mut self.facts.keys)[at] = hash;
-        }
-        is_new
+        Arc::make_mut(&mut self.facts.keys)[usize::from(index)] = hash;
     }
 
     /// Up to so many recipients have an address, if only one that is not told yet.
