@@ -77,13 +77,15 @@ struct File<'a> {
     at: String,
     machine: String,
     parts: &'static str,
+    /// Keys of the configuration that differ from what is measured by default, KEY=VALUE.
+    settings: &'a [String],
     /// The median of the runs by rate, of each step.
     median: Vec<&'a Figure>,
     runs: &'a [Figure],
 }
 
 /// Writes target/bench/NAME.json and tells the medians.
-pub(crate) fn write(name: &str, on: On, runs: &[Figure]) -> Result<(), Fault> {
+pub(crate) fn write(name: &str, on: On, settings: &[String], runs: &[Figure]) -> Result<(), Fault> {
     let mut names: Vec<_> = runs.iter().map(|figure| figure.name).collect();
     names.dedup();
     names.sort_unstable();
@@ -109,7 +111,8 @@ pub(crate) fn write(name: &str, on: On, runs: &[Figure]) -> Result<(), Fault> {
             ));
         }
     }
-    let file = File { schema: 1, commit: commit(), at: date(), machine: machine(), parts: on.name(), median, runs };
+    let file =
+        File { schema: 1, commit: commit(), at: date(), machine: machine(), parts: on.name(), settings, median, runs };
     let folder = PathBuf::from("target/bench");
     std::fs::create_dir_all(&folder)?;
     let path = folder.join(match on {

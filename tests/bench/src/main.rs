@@ -59,7 +59,7 @@ async fn bench(words: &[&str]) -> Result<(), Fault> {
         match *word {
             "embedded" => parts = vec![On::Embedded],
             "real" => parts = vec![On::Real],
-            setting if setting.contains('=') => settings.extend(setting.split_once('=')),
+            setting if setting.contains('=') => settings.push(setting),
             name if names.contains(&name) => names = vec![name],
             _ => return Err(USE.into()),
         }

@@ -41,7 +41,7 @@ pub(crate) async fn run(on: On, servers: &Servers) -> Result<(), Fault> {
         say(format!("{} parts, run {number} of {RUNS}", on.name()));
         one_run(on, servers, &mut figures).await?;
     }
-    figures::write("spine", on, &figures)
+    figures::write("spine", on, servers.settings(), &figures)
 }
 
 /// A million people or more, once: what a stage takes and how much memory.
@@ -54,7 +54,7 @@ pub(crate) async fn many(on: On, servers: &Servers, people: u64) -> Result<(), F
     figures.push(send(&mut world, &draft, ("sms", people), sms_goal(on)).await?);
     world.finish().await?;
     let name = if people == 1_000_000 { "million" } else { "millions" };
-    figures::write(name, on, &figures)?;
+    figures::write(name, on, servers.settings(), &figures)?;
     match figures.iter().find(|figure| figure.rss_mib_peak > MEMORY_MIB) {
         None => Ok(()),
         Some(over) => Err(fault(format!("{} MiB were used by {}, over {MEMORY_MIB}", over.rss_mib_peak, over.name))),

@@ -34,7 +34,7 @@ const P99_MS: f64 = 1_000.0;
 pub(crate) async fn run(on: On, servers: &Servers) -> Result<(), Fault> {
     let full_accounts = one_run(on, servers, "accounts full", |options| options.rate(RATE), EVERY).await?;
     let full_machine = one_run(on, servers, "machine full", fast, Duration::ZERO).await?;
-    figures::write("urgent", on, &[full_accounts, full_machine])
+    figures::write("urgent", on, servers.settings(), &[full_accounts, full_machine])
 }
 
 async fn one_run(

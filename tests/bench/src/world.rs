@@ -29,14 +29,18 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Servers {
     parts: OnceCell<Arc<Parts>>,
-    settings: Vec<(String, String)>,
+    settings: Vec<String>,
 }
 
 impl Servers {
-    /// Keys of the configuration that every Loa is started with.
-    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Self { parts: OnceCell::new(), settings }
+    /// Every Loa is started with these keys of its configuration, KEY=VALUE.
+    pub(crate) fn with(settings: &[&str]) -> Self {
+        Self { parts: OnceCell::new(), settings: settings.iter().map(|&setting| setting.to_owned()).collect() }
+    }
+
+    /// The keys, as figures name them.
+    pub(crate) fn settings(&self) -> &[String] {
+        &self.settings
     }
 }
 
@@ -64,7 +68,8 @@ impl On {
             }
         };
         let options = with(options).set("telemetry.level", "info");
-        let site = servers.settings.iter().fold(options, |site, (key, value)| site.set(key, value)).start().await?;
+        let settings = servers.settings.iter().filter_map(|setting| setting.split_once('='));
+        let site = settings.fold(options, |site, (key, value)| site.set(key, value)).start().await?;
         Ok(World { site, parts })
     }
 }

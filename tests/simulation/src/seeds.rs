@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use loa_ports::clock::{Clock as _, SystemClock};
 
-/// A seed of this many seconds does not come to its end.
+/// A seed of this many seconds does not come to its end. Those in which this program stood still, stopped by a person, do not count.
 const SEED_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// More than this between two looks is a program that stood still.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// After so many failures the rest is not run.
 const FAILURES_MAX: usize = 10;
 const TELL_EVERY: u64 = 1_000;
@@ -43,10 +45,13 @@ pub(crate) fn one(seed: u64, log: bool) -> ExitCode {
 
 /// What the seed said, or what it said when it failed.
 fn run(seed: u64, log: bool) -> Result<String, String> {
-    let clock = SystemClock::new();
+    let (clock, mut looked, mut waited) = (SystemClock::new(), Duration::ZERO, Duration::ZERO);
     let mut child = start(seed, log).map_err(|error| format!("seed {seed} could not be started: {error}\n"))?;
     while !log && matches!(child.try_wait(), Ok(None)) {
-        if clock.monotonic() > SEED_MAX {
+        let now = clock.monotonic();
+        waited += now.saturating_sub(looked).min(LOOK_MAX);
+        looked = now;
+        if waited > SEED_MAX {
             // It may have ended just now.
             child.kill().unwrap_or_default();
             return Err(format!("seed {seed} does not come to its end\n"));

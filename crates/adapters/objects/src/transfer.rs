@@ -54,8 +54,18 @@ pub(crate) async fn upload(
         return store.put(key, bytes.into()).await.map(drop).map_err(failed);
     }
     let mut parts = store.put_multipart(key).await.map_err(failed)?;
-    let stored = match send(&mut input, parts.as_mut(), path, key).await {
-        Ok(()) => parts.complete().await.map(drop).map_err(failed),
+    upload_parts(&mut input, parts.as_mut(), path, key).await
+}
+
+/// Stores a file part by part; what could not be completed is given up in the store too.
+async fn upload_parts(
+    input: &mut File,
+    parts: &mut dyn MultipartUpload,
+    path: &Path,
+    key: &Key,
+) -> Result<(), DatasetError> {
+    let stored = match send(input, parts, path, key).await {
+        Ok(()) => parts.complete().await.map(drop).map_err(|error| fault(format!("store {key}"), error)),
         Err(error) => Err(error),
     };
     if stored.is_err()
@@ -124,7 +134,14 @@ mod tests {
         alive: Arc<AtomicUsize>,
         most: usize,
         taken: Vec<PutPayload>,
+        /// The part that is refused; the one after the last is the completion.
         fails_at: Option<usize>,
+        completed: bool,
+        given_up: bool,
+    }
+
+    fn refused() -> object_store::Error {
+        object_store::Error::NotImplemented { operation: String::new(), implementer: String::new() }
     }
 
     #[async_trait::async_trait]
@@ -137,39 +154,54 @@ mod tests {
             Box::pin(async move {
                 tokio::task::yield_now().await;
                 alive.fetch_sub(1, Ordering::SeqCst);
-                if fails {
-                    Err(object_store::Error::NotImplemented { operation: String::new(), implementer: String::new() })
-                } else {
-                    Ok(())
-                }
+                if fails { Err(refused()) } else { Ok(()) }
             })
         }
 
         async fn complete(&mut self) -> Result<PutResult> {
-            unreachable!("sending does not complete")
+            if self.fails_at == Some(self.taken.len() + 1) {
+                return Err(refused());
+            }
+            self.completed = true;
+            Ok(PutResult { e_tag: None, version: None, extensions: object_store::Extensions::default() })
         }
 
         async fn abort(&mut self) -> Result<()> {
+            self.given_up = true;
             Ok(())
         }
     }
 
-    #[tokio::test]
-    async fn a_large_file_goes_up_a_few_parts_at_once() {
+    async fn large_file(parts: &mut Parts) -> (Vec<u8>, std::result::Result<(), DatasetError>) {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = (folder.path().join("large"), Key::from("large"));
         let mut content: Vec<u8> = (0..7 * PART_BYTES).map(|at| u8::try_from(at / PART_BYTES).unwrap()).collect();
         content.push(0xff);
         std::fs::write(&path, &content).unwrap();
+        let stored = upload_parts(&mut File::open(&path).unwrap(), parts, &path, &key).await;
+        (content, stored)
+    }
+
+    #[tokio::test]
+    async fn a_large_file_goes_up_a_few_parts_at_once() {
         let mut parts = Parts::default();
-        send(&mut File::open(&path).unwrap(), &mut parts, &path, &key).await.unwrap();
+        let (content, stored) = large_file(&mut parts).await;
+        stored.unwrap();
         assert_eq!((parts.most, parts.taken.len(), parts.alive.load(Ordering::SeqCst)), (PARTS_MAX, 8, 0));
+        assert!(parts.completed && !parts.given_up);
         let stored: Vec<u8> = parts.taken.iter().flatten().flat_map(|piece| piece.iter().copied()).collect();
         assert!(stored == content, "in order and whole");
+    }
 
-        let mut parts = Parts { fails_at: Some(3), ..Parts::default() };
-        let failed = send(&mut File::open(&path).unwrap(), &mut parts, &path, &key).await;
-        assert!(failed.is_err_and(|error| error.to_string().contains("large")));
-        assert!(parts.taken.len() < 8, "it is given up at once");
+    #[tokio::test]
+    async fn what_could_not_be_stored_whole_is_given_up() {
+        let completion = 9;
+        for fails_at in [1, 3, 8, completion] {
+            let mut parts = Parts { fails_at: Some(fails_at), ..Parts::default() };
+            let (_, stored) = large_file(&mut parts).await;
+            assert!(stored.is_err_and(|error| error.to_string().contains("large")), "{fails_at}");
+            assert!(parts.given_up && !parts.completed, "{fails_at}");
+            assert!(fails_at > PARTS_MAX || parts.taken.len() < 8, "{fails_at}: the rest is not sent");
+        }
     }
 }
