@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use loa_ports::clock::{Clock as _, SystemClock};
 
-/// A seed of this many seconds does not come to its end. Those in which this program stood still, stopped by a person, do not count.
+/// A seed of this many seconds does not come to its end. Seconds in which this program itself stood still do not count.
 const SEED_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// More than this between two looks is a program that stood still.
+/// No more than this counts between two looks: a program that stood still, since a person stopped it, saw nothing.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// After so many failures the rest is not run.
 const FAILURES_MAX: usize = 10;

@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes parts in turn; who is stored says so only when asked again.
+    /// Keeps the parts in turn; each is under way until it is asked a second time.
     #[derive(Debug, Default)]
     struct Parts {
         alive: Arc<AtomicUsize>,
